@@ -1,0 +1,151 @@
+"""The project's figures: measured here, or read from what was recorded, beside their targets.
+
+A bench is a function that gives figures. What is quick to measure is measured; what took a
+training is read from `book/results/trials/*.json`, and the chapters' seconds from the last build.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from avcore import environment
+from avcore.claims.record import results_folder
+from avcore.stage import MOVING, STILL, SceneConfig, Stage, render
+from avcore.support import AvcoreError, atomic_write
+
+MAKE_BOOK_LIMIT, CHAPTER_LIMIT = 360, 150  # s, on two cores
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number beside its target; `value` is None when it has not been recorded yet."""
+
+    name: str
+    value: float | None
+    unit: str
+    target: float
+    at_most: bool = False
+
+    @property
+    def ok(self) -> bool:
+        if self.value is None:
+            return False
+        return self.value <= self.target if self.at_most else self.value >= self.target
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields that `avcore bench --json` prints."""
+        return asdict(self) | {"ok": self.ok}
+
+
+# What the recorded trials must show: name, unit, target, whether the target is an upper bound.
+TRIALS = (
+    ("shift_accuracy", "fraction", 0.85, False),
+    ("shift_accuracy_sound_only", "fraction", 0.60, True),
+    ("shift_accuracy_picture_only", "fraction", 0.60, True),
+    ("word_accuracy", "fraction", 0.90, False),
+    ("sound_class_accuracy", "fraction", 0.90, False),
+    ("probe_colour_above_chance", "points", 5.0, True),
+    ("probe_position_above_chance", "points", 5.0, True),
+    ("probe_loudness_above_chance", "points", 5.0, True),
+    ("correspondence_iou_over_whole_image", "ratio", 2.0, False),
+)
+
+
+def stage_speed() -> list[Figure]:
+    """Scenes per second that two processes make, their start included."""
+    cases = (("stage_stills", STILL, 1600, 400), ("stage_moving_clips", MOVING, 400, 80))
+    return [
+        Figure(f"{name}_per_second", _scenes_per_second(config, count), "1/s", target)
+        for name, config, count, target in cases
+    ]
+
+
+def trials() -> list[Figure]:
+    """What the stage can teach: the newest recorded value of every trial."""
+    recorded = _recorded_trials(results_folder() / "trials")
+    return [
+        Figure(name, recorded.get(name), unit, target, at_most)
+        for name, unit, target, at_most in TRIALS
+    ]
+
+
+def build() -> list[Figure]:
+    """Seconds that the last build at quick scale took, by chapter and together."""
+    folder = environment.ROOT / "_build" / "quick"
+    seconds = {path.stem: _seconds(path) for path in sorted(folder.glob("executed/*.ipynb"))}
+    figures = [
+        Figure(f"chapter_{name}", value, "s", CHAPTER_LIMIT, True)
+        for name, value in seconds.items()
+    ]
+    pages = folder / "pages.done"
+    whole = None
+    if seconds and None not in seconds.values() and pages.is_file():
+        whole = round(sum(seconds.values()) + float(pages.read_text() or 0), 1)
+    return [*figures, Figure("make_book", whole, "s", MAKE_BOOK_LIMIT, True)]
+
+
+BENCHES: dict[str, Callable[[], list[Figure]]] = {
+    "stage": stage_speed,
+    "trials": trials,
+    "build": build,
+}
+
+
+def run(only: str | None = None) -> list[Figure]:
+    """Figures of all benches, or of the bench called `only`."""
+    if only is not None and only not in BENCHES:
+        raise AvcoreError(f"unknown bench {only!r}; the benches are {', '.join(BENCHES)}")
+    return [figure for name, bench in BENCHES.items() if only in (None, name) for figure in bench()]
+
+
+def record_trial(name: str, values: dict[str, float], seed: int, seconds: float) -> Path:
+    """Record what a trial measured, for `trials`; gives the file, `trials/<name>.json`.
+
+    Parameters
+    ----------
+    values
+        Figures by name; those in `TRIALS` have a target.
+    """
+    path = results_folder() / "trials" / f"{name}.json"
+    content = {
+        "name": name,
+        "values": {key: float(value) for key, value in values.items()},
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "hardware": environment.hardware(),
+        "commit": environment.commit(),
+        "versions": environment.versions(),
+    }
+    with atomic_write(path) as file:
+        json.dump(content, file, indent=1, allow_nan=False)
+        file.write("\n")
+    return path
+
+
+def _scenes_per_second(config: SceneConfig, count: int) -> float:
+    began = time.perf_counter()
+    render(Stage(config), "train", count, workers=2)
+    return round(count / (time.perf_counter() - began), 1)
+
+
+def _recorded_trials(folder: Path) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            values |= {name: float(value) for name, value in content["values"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise AvcoreError(f"the results file {path} is damaged; record it again") from None
+    return values
+
+
+def _seconds(notebook: Path) -> float | None:
+    """Seconds that an executed notebook took, as papermill noted them."""
+    metadata = json.loads(notebook.read_text(encoding="utf-8"))["metadata"]
+    duration = metadata.get("papermill", {}).get("duration")
+    return None if duration is None else round(duration, 1)

@@ -1,0 +1,27 @@
+"""Claims are data: what a paper says, the experiment that tests it, and what came out.
+
+`CLAIMS` lists them, `reproduce` runs them (paired by seed, resumable) and records one JSON file
+a claim, `load_record` reads it back, `verdict` is the rule that judges.
+"""
+
+from avcore.claims.catalogue import CLAIMS, find_claim
+from avcore.claims.claim import Claim, Reported
+from avcore.claims.engine import reproduce, run_claim
+from avcore.claims.record import load_record, load_records, record_path, results_folder
+from avcore.claims.statistics import bootstrap_interval, sign_test, verdict
+
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "Reported",
+    "bootstrap_interval",
+    "find_claim",
+    "load_record",
+    "load_records",
+    "record_path",
+    "reproduce",
+    "results_folder",
+    "run_claim",
+    "sign_test",
+    "verdict",
+]

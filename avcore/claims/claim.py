@@ -1,0 +1,79 @@
+"""What a claim is."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from avcore.support import SCALES, AvcoreError
+
+Experiment = Callable[..., dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A figure of the paper's own: what it measures, its value, and where it is printed."""
+
+    what: str
+    value: float
+    unit: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of a paper, and the experiment that can show it wrong.
+
+    Attributes
+    ----------
+    id, paper, sentence
+        Such as "C7", "CSOL (TPAMI 2021)", and the claim in plain words.
+    experiment
+        The function, or where it is ("package.module:function"), called as
+        `experiment(variant=…, seed=…, scale=…, device=…)`; gives a dict of finite numbers.
+        Claims that name the same experiment share its runs.
+    treatment, baseline
+        The two variants that are compared, with the same seed.
+    metric, direction
+        Which of the numbers is compared, and whether the claim says that the treatment's is
+        "higher" or "lower" than the baseline's.
+    reported
+        The paper's own figures; empty when it prints none.
+    explanation
+        What a reader should know about the outcome, above all when the claim did not hold.
+    scales
+        The scales at which it may be run.
+    """
+
+    id: str
+    paper: str
+    sentence: str
+    experiment: str | Experiment
+    treatment: str
+    baseline: str
+    metric: str
+    direction: str = "higher"
+    reported: tuple[Reported, ...] = ()
+    explanation: str = ""
+    scales: tuple[str, ...] = SCALES
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("higher", "lower"):
+            raise AvcoreError(f"a claim's direction is higher or lower, not {self.direction!r}")
+        if not self.id.isalnum():
+            raise AvcoreError(f"a claim's id is letters and digits, not {self.id!r}")
+
+    @property
+    def experiment_name(self) -> str:
+        """Where the experiment is defined, "package.module:function"."""
+        if isinstance(self.experiment, str):
+            return self.experiment
+        return f"{self.experiment.__module__}:{self.experiment.__qualname__}"
+
+    def load_experiment(self) -> Experiment:
+        """The experiment's function; its module is imported only now."""
+        if not isinstance(self.experiment, str):
+            return self.experiment
+        module, _, name = self.experiment.partition(":")
+        return getattr(importlib.import_module(module), name)

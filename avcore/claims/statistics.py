@@ -1,0 +1,84 @@
+"""What a handful of paired differences can and cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from avcore.support import AvcoreError
+
+FEWEST_SEEDS = 3
+NOT_JUDGED = "not judged"
+
+
+def bootstrap_interval(
+    differences: Sequence[float], confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Percentile bootstrap interval of the mean difference; None for fewer than two.
+
+    The percentile bootstrap is too narrow for few values: with three, the 95 % interval is
+    simply from the smallest to the largest. It excludes zero exactly when all three differences
+    have the same sign, which happens by chance, without any effect, one time in four (with five
+    seeds one in sixteen). So always show n, and `sign_test`, beside it.
+
+    Parameters
+    ----------
+    differences
+        One number a seed, treatment minus baseline.
+    confidence
+        Between 0 and 1.
+    """
+    values = _finite(differences)
+    if len(values) < 2:
+        return None
+    result = stats.bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=confidence,
+        n_resamples=9999,
+        method="percentile",
+        random_state=np.random.default_rng(0),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def sign_test(differences: Sequence[float]) -> float | None:
+    """Two-sided chance, without any effect, of signs as unequal as these; zeros are left out.
+
+    It assumes nothing but that seeds are independent. None when every difference is zero.
+    """
+    signs = np.sign(_finite(differences))
+    signs = signs[signs != 0]
+    if len(signs) == 0:
+        return None
+    return float(stats.binomtest(int((signs > 0).sum()), len(signs)).pvalue)
+
+
+def verdict(
+    differences: Sequence[float], direction: str = "higher", confidence: float = 0.95
+) -> str:
+    """Judge a claim by its differences, treatment minus baseline, one a seed.
+
+    Returns
+    -------
+    "reproduced" when the bootstrap interval of the mean excludes zero on the claimed side,
+    "contradicted" when it excludes zero on the other, "inconclusive" when it holds zero, and
+    "not judged" for fewer than three seeds. See `bootstrap_interval` for how little three say.
+    """
+    if direction not in ("higher", "lower"):
+        raise AvcoreError(f"a claim's direction is higher or lower, not {direction!r}")
+    if len(differences) < FEWEST_SEEDS:
+        return NOT_JUDGED
+    low, high = bootstrap_interval(differences, confidence)
+    if low <= 0 <= high:
+        return "inconclusive"
+    return "reproduced" if (low > 0) == (direction == "higher") else "contradicted"
+
+
+def _finite(differences: Sequence[float]) -> np.ndarray:
+    values = np.asarray(differences, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise AvcoreError(f"differences must be finite numbers, got {list(differences)}")
+    return values

@@ -1,0 +1,162 @@
+"""What the command `avcore` can do; `avcore.cli` runs it and turns errors into sentences."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from avcore.support import AvcoreError, require
+
+typer = require("typer", "cli")
+
+PLAIN = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+app = typer.Typer(help="The library of the book Seeing Sound.", **PLAIN)
+data = typer.Typer(help="Photographs, recordings and data sets.", **PLAIN)
+app.add_typer(data, name="data")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has and lacks; fails only if something needed is missing."""
+    from avcore.doctor import examine
+
+    checks = examine()
+    rows = [(check.name, check.state, check.found or check.advice) for check in checks]
+    typer.echo(table(("", "state", ""), rows))
+    if any(check.needed and check.found is None for check in checks):
+        raise typer.Exit(1)
+
+
+@data.command()
+def stamps(
+    cache: Annotated[Path | None, typer.Option(help="where to keep them")] = None,
+) -> None:
+    """Fetch the Tux Paint stamps: photographs of animals, their sounds and spoken names."""
+    from avcore.data.stamps import fetch
+
+    folder = fetch(cache, progress=_show_fraction)
+    credit = folder / "CREDIT.txt"
+    typer.echo(f"The stamps are in {folder}")
+    if credit.is_file():
+        typer.echo(credit.read_text(encoding="utf-8").strip())
+
+
+@data.command()
+def verify(folder: Annotated[Path, typer.Argument(help="a media folder")]) -> None:
+    """Check a media folder of your own; lists everything in it that cannot be used."""
+    from avcore.data.folder import read_folder
+
+    classes, problems = read_folder(folder)
+    for problem in problems:
+        typer.echo(str(problem))
+    typer.echo(f"{len(classes)} classes can be used, {len(problems)} problems")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def reproduce(
+    ids: Annotated[list[str] | None, typer.Argument(help="claims, such as C7; all of them")] = None,
+    scale: Annotated[str, typer.Option(help="smoke, quick or full")] = "quick",
+    seeds: Annotated[str, typer.Option(help='how many ("3"), or which ("0,1,2")')] = "3",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    results: Annotated[Path | None, typer.Option(help="folder of the records")] = None,
+) -> None:
+    """Test the papers' claims: both variants with every seed, recorded after every run."""
+    from avcore.claims import reproduce
+
+    records = reproduce(ids, scale, parse_seeds(seeds), results, device, _say)
+    rows = [
+        (r["id"], r["verdict"], _difference(r), r["metric"], len(r["seeds"]))
+        for r in records.values()
+    ]
+    typer.echo(table(("claim", "verdict", "difference [95 %]", "metric", "seeds"), rows))
+
+
+@app.command()
+def trial(
+    names: Annotated[list[str] | None, typer.Argument(help="such as shift; all of them")] = None,
+    scale: Annotated[str, typer.Option(help="smoke, quick or full")] = "quick",
+    seed: Annotated[int, typer.Option(help="of the scenes and the training")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+) -> None:
+    """Run the trials of the stage and record their figures for `avcore bench` (not at smoke)."""
+    import time
+
+    from avcore.bench import record_trial
+    from avcore.trials import TRIALS
+
+    unknown = sorted(set(names or ()) - set(TRIALS))
+    if unknown:
+        raise AvcoreError(f"unknown trial {unknown[0]!r}; the trials are {', '.join(TRIALS)}")
+    for name in names or TRIALS:
+        began = time.perf_counter()
+        values = TRIALS[name](scale, seed, device)
+        if scale != "smoke":
+            record_trial(name, values, seed, time.perf_counter() - began)
+        rows = [(key, f"{value:.4g}") for key, value in values.items()]
+        typer.echo(table((name, scale), rows))
+
+
+@app.command()
+def bench(
+    as_json: Annotated[bool, typer.Option("--json", help="print a list of figures")] = False,
+    only: Annotated[str | None, typer.Option(help="one bench: stage, trials, build")] = None,
+) -> None:
+    """Measure speed, read recorded quality, and set both beside their targets."""
+    from avcore.bench import run
+
+    figures = run(only)
+    if as_json:
+        typer.echo(json.dumps([figure.as_dict() for figure in figures], indent=1))
+        return
+    rows = []
+    for figure in figures:
+        value = "not recorded" if figure.value is None else f"{figure.value:g}"
+        target = f"{'≤' if figure.at_most else '≥'} {figure.target:g}"
+        state = "yes" if figure.ok else "-" if figure.value is None else "NO"
+        rows.append((figure.name, value, figure.unit, target, state))
+    typer.echo(table(("figure", "value", "unit", "target", "reached"), rows))
+
+
+def parse_seeds(text: str) -> int | list[int]:
+    """Read "3" as a number of seeds and "0,1,2" (or "4,") as the seeds themselves."""
+    try:
+        if "," not in text:
+            return int(text)
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise AvcoreError(f"seeds wants a number or a list such as 0,1,2, got {text!r}") from None
+
+
+def table(header: tuple, rows: list[tuple]) -> str:
+    """Rows as aligned plain text."""
+    lines = [tuple(str(cell) for cell in line) for line in (header, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _difference(record: dict[str, Any]) -> str:
+    """Mean difference of a record and its interval, if it has one."""
+    mean, interval = record["mean_difference"], record["interval"]
+    shown = f"{mean:+.4f}"
+    return f"{shown} [{interval[0]:+.4f}, {interval[1]:+.4f}]" if interval else shown
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _show_fraction(what: str, fraction: float) -> None:
+    """Show progress on one line of a terminal; elsewhere only what has been done."""
+    if sys.stderr.isatty():
+        end = "\n" if fraction >= 1 else "\r"
+        sys.stderr.write(f"\x1b[K{what} {100 * fraction:.0f} %{end}")
+        sys.stderr.flush()
+    elif fraction >= 1:
+        _say(what)

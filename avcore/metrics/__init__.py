@@ -1,0 +1,52 @@
+"""Scores, as the papers' code computes them: one value a sample first, averages afterwards.
+
+`localization` asks where (IoU, success curve, pointing, CSOL's class-aware protocol),
+`segmentation` asks which pixels (AVSBench's mIoU and F, average precision, the oracle IoU),
+`retrieval` asks which partner (recall at k) and which head (DenseAV's disentanglement).
+
+All functions take tensors or arrays, never change them, and answer on the CPU or GPU they are
+given. Scores that are not finite, or shapes that do not fit, raise one clear `AvcoreError`.
+"""
+
+from avcore.metrics.localization import (
+    ciou,
+    class_aware_localization,
+    class_aware_scores,
+    iou,
+    pointing,
+    resize_maps,
+    success_auc,
+    success_curve,
+    threshold_map,
+)
+from avcore.metrics.retrieval import head_disentanglement, recall_at_k
+from avcore.metrics.segmentation import (
+    average_precision,
+    average_precisions,
+    best_iou,
+    f_curves,
+    f_measure,
+    mask_iou,
+    mask_ious,
+)
+
+__all__ = [
+    "average_precision",
+    "average_precisions",
+    "best_iou",
+    "ciou",
+    "class_aware_localization",
+    "class_aware_scores",
+    "f_curves",
+    "f_measure",
+    "head_disentanglement",
+    "iou",
+    "mask_iou",
+    "mask_ious",
+    "pointing",
+    "recall_at_k",
+    "resize_maps",
+    "success_auc",
+    "success_curve",
+    "threshold_map",
+]

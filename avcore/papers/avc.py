@@ -1,0 +1,281 @@
+"""Audio-visual correspondence: the shared ancestor of the five systems.
+
+Two small streams, one for a picture and one for its sound, learn nothing but whether the two
+belong together. Where the picture's features are most like the sound's feature is where the
+sound comes from. Source: Arandjelović and Zisserman, "Objects that Sound" (ECCV 2018), and
+Senocak et al. (CVPR 2018); the max-pooled cosine map with a scalar scale and BCE is also stage 1
+of CSOL. Deviations: small streams trained from scratch, log-mel input, and batch normalisation
+at the end of each stream so that cosines spread from the first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from avcore import metrics
+from avcore.audio import log_mel
+from avcore.nn.backbones import ImageStream, SoundStream
+from avcore.stage import STILL, AssetBank, SceneBatch, SceneConfig, Stage, render
+from avcore.support import AvcoreError, by_scale
+from avcore.training import History, Shuffled, TrainConfig, fit, seeded
+
+POOLS = ("max", "mean")
+LOSSES = ("infonce", "bce")
+FRACTIONS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # where a map may be cut; chosen on validation scenes
+
+
+class Correspondence(nn.Module):
+    """Two streams that meet in a cosine map.
+
+    Parameters
+    ----------
+    channels
+        Length of the common feature, C.
+    pool
+        How a map becomes one number: "max" (the best place) or "mean" (all places).
+    """
+
+    def __init__(self, channels: int = 128, pool: str = "max") -> None:
+        super().__init__()
+        if pool not in POOLS:
+            raise AvcoreError(f"unknown pooling {pool!r}; choose {' or '.join(POOLS)}")
+        self.pool = pool
+        self.image = nn.Sequential(ImageStream(channels), nn.BatchNorm2d(channels))
+        self.sound = nn.Sequential(SoundStream(channels), nn.BatchNorm1d(channels))
+        self.log_scale = nn.Parameter(torch.tensor(2.0))
+        self.bias = nn.Parameter(torch.tensor(0.0))
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """(V, 3, H, W) in [0, 1] -> unit features (V, C, H/8, W/8)."""
+        return functional.normalize(self.image(image), dim=1)
+
+    def encode_sound(self, mel: Tensor) -> Tensor:
+        """Log-mel (A, n_mels, frames) -> unit features (A, C)."""
+        return functional.normalize(self.sound(mel), dim=1)
+
+    def maps(self, image: Tensor, mel: Tensor) -> Tensor:
+        """Cosine map of each pair, (B, 3, H, W) and (B, n_mels, frames) -> (B, h, w)."""
+        return torch.einsum("bchw,bc->bhw", self.encode_image(image), self.encode_sound(mel))
+
+    def forward(self, image: Tensor, mel: Tensor) -> Tensor:
+        """Logits of every sound against every picture, (A, V)."""
+        volume = torch.einsum(
+            "ac,vchw->avhw", self.encode_sound(mel), self.encode_image(image)
+        )  # (A, V, h, w)
+        pooled = volume.amax((-2, -1)) if self.pool == "max" else volume.mean((-2, -1))
+        return self.log_scale.exp().clamp(max=50) * pooled + self.bias
+
+
+def info_nce(logits: Tensor) -> Tensor:
+    """Each sound must find its picture among the batch's, and each picture its sound.
+
+    Source: van den Oord et al. (2018); logits (B, B), the matching pairs on the diagonal.
+    """
+    target = torch.arange(len(logits), device=logits.device)
+    return (
+        functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)
+    ) / 2
+
+
+def pair_bce(logits: Tensor) -> Tensor:
+    """Binary cross-entropy of one matching and one other picture for each sound, as in CSOL.
+
+    logits (B, B); the other picture is the next one of the batch.
+    """
+    matching, other = logits.diagonal(), logits.roll(-1, dims=1).diagonal()
+    return (functional.softplus(-matching).mean() + functional.softplus(other).mean()) / 2
+
+
+LOSS_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"infonce": info_nce, "bce": pair_bce}
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What the network may learn from or is measured on: pictures and the log-mel of sounds."""
+
+    image: Tensor  # (N, 3, H, W) uint8
+    mel: Tensor  # (N, n_mels, frames)
+
+    @classmethod
+    def of(cls, batch: SceneBatch) -> Experience:
+        return cls(batch.frames[:, 0].contiguous(), log_mel(batch.waveform))
+
+
+def train(
+    experience: Experience,
+    config: TrainConfig,
+    pool: str = "max",
+    loss: str = "infonce",
+    **fit_args,
+) -> tuple[Correspondence, History]:
+    """Train a `Correspondence` on pictures and sounds that belong together.
+
+    Pictures are mirrored at random. Class names and masks are never looked at.
+    """
+    if loss not in LOSS_FUNCTIONS:
+        raise AvcoreError(f"unknown loss {loss!r}; choose {' or '.join(LOSSES)}")
+    with seeded(config.seed):
+        model = Correspondence(pool=pool)
+
+    def loss_fn(model: nn.Module, batch: Experience) -> Tensor:
+        mirrored = torch.rand(len(batch.image), device=batch.image.device) < 0.5
+        image = batch.image.float() / 255
+        image = torch.where(mirrored[:, None, None, None], image.flip(-1), image)
+        return LOSS_FUNCTIONS[loss](model(image, batch.mel))
+
+    batches = Shuffled(experience, config.batch_size, config.seed)
+    history = fit(model, loss_fn, batches, config, **fit_args)
+    return model, history
+
+
+@torch.no_grad()
+def localise(model: Correspondence, experience: Experience, size: int, batch: int = 128) -> Tensor:
+    """Heatmap of each pair, (N, size, size) in [0, 1]: the cosine map, resized, min to max.
+
+    Undefined maps do not occur: a constant map gives zeros.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    maps = []
+    for image, mel in zip(experience.image.split(batch), experience.mel.split(batch), strict=True):
+        maps.append(model.maps(image.to(device).float() / 255, mel.to(device)).cpu())
+    maps = metrics.resize_maps(torch.cat(maps), size)
+    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
+    return (maps - low) / (high - low).clamp_min(1e-8)
+
+
+def best_fraction(maps: Tensor, target: Tensor) -> float:
+    """The cut of `FRACTIONS` with the highest mean IoU; call it on validation scenes."""
+    scores = [metrics.iou(maps >= fraction, target).mean() for fraction in FRACTIONS]
+    return FRACTIONS[int(torch.stack(scores).argmax())]
+
+
+def score(maps: Tensor, target: Tensor, fraction: float) -> dict[str, float]:
+    """Mean IoU of the maps cut at `fraction`, IoU@0.5, area under the success curve, pointing."""
+    ious = metrics.iou(maps >= fraction, target)
+    return {
+        "iou": ious.mean().item(),
+        "iou@0.5": (ious >= 0.5).double().mean().item(),
+        "auc": metrics.success_auc(ious),
+        "pointing": metrics.pointing(maps, target).mean().item(),
+    }
+
+
+def saliency(image: Tensor) -> Tensor:
+    """An image-only map: how far each pixel's colour is from the picture's mean, smoothed.
+
+    Frequency-tuned saliency in the manner of Achanta et al. (CVPR 2009), in RGB;
+    (N, 3, H, W) uint8 -> (N, H, W) in [0, 1].
+    """
+    picture = functional.avg_pool2d(image.float() / 255, 9, 1, 4, count_include_pad=False)
+    distance = (picture - picture.mean((-2, -1), keepdim=True)).norm(dim=1)
+    return distance / distance.amax((-2, -1), keepdim=True).clamp_min(1e-8)
+
+
+def baselines(model: Correspondence, experience: Experience, size: int) -> dict[str, Tensor]:
+    """Maps (N, size, size) in [0, 1] that anyone can make: what a model has to beat.
+
+    "whole image", "centre" (a disc), "saliency" (the picture alone), and the model itself with
+    "silent audio" or with "permuted audio" (the sound of the next scene).
+    """
+    grid = torch.linspace(-1, 1, size)
+    disc = (1 - torch.hypot(grid[:, None], grid) / 2**0.5).clamp_min(0)
+    count = len(experience.image)
+    silence = log_mel(torch.zeros(1, 16_000))[..., : experience.mel.shape[-1]]
+    return {
+        "whole image": torch.ones(count, size, size),
+        "centre": disc.expand(count, -1, -1),
+        "saliency": metrics.resize_maps(saliency(experience.image), size),
+        "silent audio": localise(
+            model, replace(experience, mel=silence.expand(count, -1, -1)), size
+        ),
+        "permuted audio": localise(model, replace(experience, mel=experience.mel.roll(1, 0)), size),
+    }
+
+
+@dataclass(frozen=True)
+class Data:
+    """Scenes for one experiment: what is learned from, chosen on, and measured on."""
+
+    train: SceneBatch
+    val: SceneBatch
+    test: SceneBatch
+
+
+LEARN = replace(STILL, objects=(1, 2))
+
+
+def make_data(
+    scale: str,
+    seed: int,
+    bank: AssetBank | None = None,
+    learn: SceneConfig = LEARN,
+    measure: SceneConfig = STILL,
+    workers: int = 2,
+) -> Data:
+    """Render the scenes of an experiment at a scale; the splits share no scene."""
+    counts = by_scale(scale, smoke=(64, 16, 16), quick=(4000, 200, 400), full=(40_000, 500, 2000))
+    workers = 0 if scale == "smoke" else workers
+    kinds = zip((learn, measure, measure), ("train", "val", "test"), counts, strict=True)
+    return Data(
+        *(
+            render(Stage(config, bank, seed), split, n, workers=workers)
+            for config, split, n in kinds
+        )
+    )
+
+
+def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
+    """The training that chapter 02 and claim C7 use, the same for every variant."""
+    return TrainConfig(
+        steps=by_scale(scale, smoke=4, quick=700, full=10_000),
+        batch_size=by_scale(scale, smoke=16, quick=32, full=64),
+        learning_rate=1e-3,
+        weight_decay=1e-3,
+        warmup=by_scale(scale, smoke=1, quick=30, full=200),
+        clip_norm=1.0,
+        seed=seed,
+        device=device,
+    )
+
+
+def localisation_experiment(
+    variant: str, seed: int, scale: str, device: str = "auto"
+) -> dict[str, float]:
+    """Claim C7: train with one pooling and measure on held-out scenes of two objects, one silent.
+
+    Both variants see the same scenes for the same number of steps; the cut of the maps is chosen
+    on validation scenes for each.
+    """
+    config = replace(train_config(scale, seed, device), progress=False)
+    data = make_data(scale, seed)
+    model, _ = train(Experience.of(data.train), config, pool=variant)
+    size = STILL.size
+    cut = best_fraction(localise(model, Experience.of(data.val), size), data.val.target()[:, 0])
+    target = data.test.target()[:, 0]
+    values = score(localise(model, Experience.of(data.test), size), target, cut)
+    whole = metrics.iou(torch.ones_like(target), target).mean().item()
+    return {**values, "cut": cut, "whole_image_iou": whole}
+
+
+__all__ = [
+    "Correspondence",
+    "Data",
+    "Experience",
+    "baselines",
+    "best_fraction",
+    "info_nce",
+    "localisation_experiment",
+    "localise",
+    "make_data",
+    "pair_bce",
+    "saliency",
+    "score",
+    "train",
+    "train_config",
+]  # fmt: skip

@@ -1,0 +1,88 @@
+"""What every other module leans on: errors, scales, optional imports, safe writing."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import IO, TypeVar
+
+SCALES = ("smoke", "quick", "full")
+T = TypeVar("T")
+
+
+class AvcoreError(ValueError):
+    """A mistake that the caller can mend; the message is one clear sentence."""
+
+
+class MediaError(AvcoreError):
+    """A picture, recording or media folder that cannot be used."""
+
+
+class CheckpointError(AvcoreError):
+    """A file that is not a checkpoint this library can load."""
+
+
+class TrainingError(AvcoreError):
+    """A training run that cannot go on, such as one whose loss is not finite."""
+
+
+def by_scale(scale: str, *, smoke: T, quick: T, full: T) -> T:
+    """Return the value that belongs to `scale`: one of "smoke", "quick", "full"."""
+    values = {"smoke": smoke, "quick": quick, "full": full}
+    if scale not in values:
+        raise AvcoreError(f"unknown scale {scale!r}; choose one of {', '.join(SCALES)}")
+    return values[scale]
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional `module`, or say which extra of avcore brings it.
+
+    Raises
+    ------
+    ImportError
+        With the command to run, when the module is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        raise ImportError(
+            f"this needs the package {module.split('.')[0]!r}; run: pip install 'avcore[{extra}]'"
+        ) from error
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
+    """Open a file that appears at `path` only when it has been written whole.
+
+    The text or bytes go to a temporary neighbour, are flushed to the disk and renamed into
+    place. On any error (a full disk, a killed run) the old file stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+    )
+    try:
+        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

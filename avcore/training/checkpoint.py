@@ -1,0 +1,71 @@
+"""Checkpoints: written whole or not at all, and read without running anything in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from avcore.support import CheckpointError, atomic_write
+
+FORMAT = "avcore checkpoint 1"
+
+
+def save_checkpoint(model: nn.Module, path: str | Path, **extra: Any) -> None:
+    """Write the weights of `model`, and plain values or tensors in `extra`, to `path`.
+
+    The file appears only when it is whole; an error leaves an older one as it was.
+    """
+    write(path, {"model": model.state_dict(), "extra": extra})
+
+
+def load_checkpoint(model: nn.Module, path: str | Path) -> dict[str, Any]:
+    """Fill `model` with the weights in `path`, saved by `save_checkpoint` or by `fit`.
+
+    Returns
+    -------
+    What was saved as `extra`.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is missing, is not one of avcore's, or fits another model. The model is
+        then as it was.
+    """
+    content = read(path)
+    fill(model, content["model"], path)
+    return content.get("extra", {})
+
+
+def write(path: str | Path, content: dict[str, Any]) -> None:
+    """Save `content` with the mark of our format."""
+    with atomic_write(path, "wb") as file:
+        torch.save({"format": FORMAT, **content}, file)
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Content of a checkpoint on the CPU; weights and plain values only, never unpickled code."""
+    if not Path(path).is_file():
+        raise CheckpointError(f"there is no checkpoint at {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or foreign file fails in many ways
+        raise CheckpointError(f"{path} is not a checkpoint that avcore can read") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not a checkpoint of avcore")
+    return content
+
+
+def fill(model: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
+    """Load `weights` into `model` if every name and shape fits, else change nothing."""
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    if wanted != found:
+        name = next(n for n in {**wanted, **found} if wanted.get(n) != found.get(n))
+        raise CheckpointError(
+            f"{path} is of another model: {name} is {found.get(name, 'missing')} there, "
+            f"{wanted.get(name, 'missing')} here"
+        )
+    model.load_state_dict(weights)

@@ -1,0 +1,297 @@
+"""Trials of the stage: can it teach what the papers need, and does nothing give the answer away?
+
+Each trial is a function of (scale, seed, device) that gives figures by name. They are recorded by
+`avcore.bench.record_trial` and run at smoke size in the tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+from torch.nn import functional
+
+from avcore.audio import log_mel
+from avcore.data import stamps
+from avcore.nn.backbones import SoundStream
+from avcore.papers import avc
+from avcore.stage import (
+    MOVING,
+    SPLITS,
+    STILL,
+    AssetBank,
+    SceneBatch,
+    SceneConfig,
+    Stage,
+    render,
+)
+from avcore.stage.media import MediaBank
+from avcore.support import MediaError, by_scale
+from avcore.training import Shuffled, TrainConfig, fit, pick_device, seeded
+
+SOUND_ONLY = replace(STILL, size=16, objects=(1, 1))
+ONE_OR_TWO = replace(MOVING, objects=(1, 2))
+SPEECH_ONLY = replace(SOUND_ONLY, sounding=(0, 0), names=(1, 1))
+
+
+class EarlyFusion(nn.Module):
+    """A small early-fusion 3-D network in the manner of Owens and Efros (2018): one logit a clip.
+
+    Frames (B, 3, T, H, W) in [0, 1] and log-mel (B, n_mels, n) meet after two layers each: the
+    sound is pooled to T steps and tiled over the picture. Both are seen with the clip's own mean
+    taken away, so that what changes stands out.
+    """
+
+    def __init__(self, n_mels: int = 64, width: int = 32) -> None:
+        super().__init__()
+        self.video = nn.Sequential(
+            _layer(3, width // 2, (3, 5, 5), (1, 4, 4)),
+            _layer(width // 2, width, (3, 3, 3), (1, 2, 2)),
+        )
+        self.sound = nn.Sequential(
+            nn.Conv1d(n_mels, width, 5, padding=2, bias=False),
+            nn.BatchNorm1d(width),
+            nn.ReLU(inplace=True),
+        )
+        self.fused = nn.Sequential(
+            _layer(2 * width, 2 * width, (1, 1, 1), (1, 1, 1)),
+            _layer(2 * width, 2 * width, (3, 3, 3), (1, 2, 2)),
+            _layer(2 * width, 2 * width, (3, 3, 3), (2, 1, 1)),
+        )
+        self.head = nn.Linear(2 * width, 1)
+
+    def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
+        moving = 4 * (frames - frames.mean(2, keepdim=True))
+        changing = (mel - mel.mean(-1, keepdim=True)) / 4
+        video = self.video(moving)  # (B, width, T, H/8, W/8)
+        sound = functional.adaptive_max_pool1d(self.sound(changing), video.shape[2])
+        tiled = sound[..., None, None].expand(-1, -1, -1, *video.shape[3:])
+        fused = self.fused(torch.cat([video, tiled], 1))
+        return self.head(fused.mean((-3, -2, -1)))[:, 0]
+
+
+def _layer(inputs: int, outputs: int, kernel: tuple, stride: tuple) -> nn.Sequential:
+    padding = tuple(k // 2 for k in kernel)
+    return nn.Sequential(
+        nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False),
+        nn.BatchNorm3d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def shifted_pairs(batch: SceneBatch, config: SceneConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Every clip twice, with its own sound and with sound from 0.5 s to 1 s away.
+
+    Returns frames (2N, 3, T, H, W), log-mel (2N, …) and labels (2N,), 1 for aligned. Both kinds
+    share a pass: apart, batch normalisation would give the label away.
+    """
+    count, rate = len(batch), config.sample_rate
+    length, margin = round(config.duration * rate), round(config.margin * rate)
+    shift = (0.5 + 0.5 * torch.rand(count)) * torch.where(torch.rand(count) < 0.5, -1, 1)
+    starts = margin + (shift * rate).round().long()
+    index = starts[:, None].to(batch.sound.device) + torch.arange(length, device=batch.sound.device)
+    sound = torch.cat([batch.sound[:, margin : margin + length], batch.sound.gather(1, index)])
+    frames = batch.frames.transpose(1, 2).float() / 255
+    labels = torch.cat([torch.ones(count), torch.zeros(count)]).to(sound.device)
+    return torch.cat([frames, frames]), log_mel(sound), labels
+
+
+def shift_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
+    """Held-out accuracy of telling aligned from shifted sound: with both senses, and with one."""
+    config = ONE_OR_TWO
+    stage, workers = Stage(config, seed=seed), by_scale(scale, smoke=0, quick=2, full=2)
+    train = render(stage, "train", by_scale(scale, smoke=16, quick=4000, full=20_000), 0, workers)
+    test = render(stage, "test", by_scale(scale, smoke=8, quick=300, full=1000), 0, workers)
+    settings = TrainConfig(
+        steps=by_scale(scale, smoke=2, quick=650, full=4000),
+        batch_size=by_scale(scale, smoke=4, quick=16, full=32),
+        learning_rate=2e-3,
+        weight_decay=1e-3,
+        warmup=by_scale(scale, smoke=0, quick=20, full=100),
+        seed=seed,
+        device=device,
+        progress=False,
+    )
+    out = {}
+    for name, senses in (("", (1, 1)), ("_sound_only", (0, 1)), ("_picture_only", (1, 0))):
+        accuracy, seconds = _shift_accuracy(train, test, config, settings, senses)
+        out[f"shift_accuracy{name}"] = accuracy
+        out[f"shift_training_seconds{name}"] = seconds
+    return out
+
+
+def _shift_accuracy(train, test, config, settings, senses) -> tuple[float, float]:
+    """Train on pairs with the given senses (picture, sound) switched on; accuracy and seconds."""
+    with seeded(settings.seed):
+        model = EarlyFusion()
+
+    def logits(model, batch):
+        frames, mel, labels = shifted_pairs(batch, config)
+        return model(senses[0] * frames, senses[1] * mel), labels
+
+    def loss_fn(model, batch):
+        return functional.binary_cross_entropy_with_logits(*logits(model, batch))
+
+    history = fit(model, loss_fn, Shuffled(train, settings.batch_size, settings.seed), settings)
+    right = []
+    with torch.no_grad(), seeded(settings.seed + 1):
+        for start in range(0, len(test), 50):
+            batch = test[start : start + 50].to(next(model.parameters()).device)
+            values, labels = logits(model, batch)
+            right.append((values > 0) == (labels > 0.5))
+    return torch.cat(right).float().mean().item(), history.seconds
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """Log-mel pictures (N, n_mels, frames) and their classes (N,)."""
+
+    mel: Tensor
+    label: Tensor
+
+    @classmethod
+    def draw(cls, stage: Stage, split: str, count: int) -> Sounds:
+        """The one thing that is heard in each scene: a sound, or a spoken name."""
+        batch = render(stage, split, count)
+        label = torch.where(batch.sounding, batch.class_id, -1).amax(1)
+        return cls(log_mel(batch.waveform), label)
+
+
+def _sound_accuracy(config: SceneConfig, scale: str, seed: int, device: str) -> float:
+    stage = Stage(config, seed=seed)
+    train = Sounds.draw(stage, "train", by_scale(scale, smoke=48, quick=3000, full=20_000))
+    test = Sounds.draw(stage, "test", by_scale(scale, smoke=24, quick=600, full=2000))
+    settings = TrainConfig(
+        steps=by_scale(scale, smoke=2, quick=300, full=2000),
+        batch_size=by_scale(scale, smoke=16, quick=32, full=64),
+        learning_rate=2e-3,
+        seed=seed,
+        device=device,
+        progress=False,
+    )
+    with seeded(seed):
+        model = SoundStream(len(stage.bank.classes))
+
+    def loss_fn(model, batch):
+        return functional.cross_entropy(model(batch.mel), batch.label)
+
+    fit(model, loss_fn, Shuffled(train, settings.batch_size, seed), settings)
+    with torch.no_grad():
+        guess = model(test.mel.to(pick_device(device))).argmax(1).cpu()
+    return (guess == test.label).float().mean().item()
+
+
+def word_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
+    """Accuracy of naming the spoken word from voices that were not heard in training."""
+    return {"word_accuracy": _sound_accuracy(SPEECH_ONLY, scale, seed, device)}
+
+
+def sound_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
+    """Accuracy of naming the class from one held-out sound."""
+    return {"sound_class_accuracy": _sound_accuracy(SOUND_ONLY, scale, seed, device)}
+
+
+def probe_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
+    """Points above chance of linear probes for the class: mean colour, position, loudness.
+
+    The colour is the object's and the whole picture's mean rgb, the position the mask's centre,
+    the loudness the sound's RMS in dB. Probes are fitted on one split and measured on another.
+    """
+    stage = Stage(replace(STILL, objects=(1, 1)), seed=seed)
+    counts = by_scale(scale, smoke=(240, 120), quick=(3000, 1500), full=(10_000, 5000))
+    train, test = (_cues(stage, s, n) for s, n in zip(("train", "test"), counts, strict=True))
+    out = {}
+    for cue in ("colour", "position", "loudness"):
+        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        accuracy = probe.fit(train[cue], train["label"]).score(test[cue], test["label"])
+        out[f"probe_{cue}_above_chance"] = 100 * (accuracy - 1 / len(stage.bank.classes))
+    return out
+
+
+def _cues(stage: Stage, split: str, count: int) -> dict[str, np.ndarray]:
+    rows: dict[str, list] = {"colour": [], "position": [], "loudness": [], "label": []}
+    for index in range(count):
+        scene = stage.scene(split, index)
+        picture, mask = scene.frames[0] / 255, scene.masks[0, 0]
+        rows["colour"].append([*picture[mask].mean(0), *picture.mean((0, 1))])
+        rows["position"].append(np.argwhere(mask).mean(0))
+        rows["loudness"].append([20 * np.log10(scene.waveform.std())])
+        rows["label"].append(scene.sources[0].class_id)
+    return {name: np.array(values) for name, values in rows.items()}
+
+
+def photograph_bank(folder: str | Path) -> MediaBank:
+    """The animals of a folder that keep something for the test: a picture, a recording, time.
+
+    The others show the same picture and recording in training and test.
+    """
+    held_out = MediaBank(folder, skip_bad=True).held_out
+    return MediaBank(
+        folder, skip_bad=True, only=[name for name, kinds in held_out.items() if kinds]
+    )
+
+
+def photograph_data(bank: AssetBank, scale: str, seed: int) -> avc.Data:
+    """Scenes of photographs for correspondence learning, fewer than chapter 02's drawn ones."""
+    counts = by_scale(scale, smoke=(64, 16, 16), quick=(1200, 100, 200), full=(20_000, 500, 1000))
+    workers = by_scale(scale, smoke=0, quick=2, full=2)
+    configs = (avc.LEARN, STILL, STILL)
+    return avc.Data(
+        *(
+            render(Stage(config, bank, seed), split, count, workers=workers)
+            for config, split, count in zip(configs, SPLITS, counts, strict=True)
+        )
+    )
+
+
+def photograph_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
+    """Chapter 02's training, shortened for photographs."""
+    steps = by_scale(scale, smoke=4, quick=350, full=5000)
+    return replace(avc.train_config(scale, seed, device), steps=steps)
+
+
+def photograph_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
+    """Correspondence learned from real photographs and recordings: IoU and pointing on the test.
+
+    "photographs_permuted_pointing" is the same network listening to another scene's sound.
+    Raises `MediaError` where the photographs have not been fetched.
+    """
+    folder = stamps.available()
+    if folder is None:
+        raise MediaError("the photographs are not here; run: avcore data stamps")
+    data = photograph_data(photograph_bank(folder), scale, seed)
+    config = replace(photograph_config(scale, seed, device), progress=False)
+    model, _ = avc.train(avc.Experience.of(data.train), config)
+    size, val = STILL.size, avc.Experience.of(data.val)
+    cut = avc.best_fraction(avc.localise(model, val, size), data.val.target()[:, 0])
+    test, target = avc.Experience.of(data.test), data.test.target()[:, 0]
+    values = avc.score(avc.localise(model, test, size), target, cut)
+    permuted = avc.baselines(model, test, size)["permuted audio"]
+    return {
+        "photographs_iou": values["iou"],
+        "photographs_pointing": values["pointing"],
+        "photographs_whole_image_iou": target.float().mean().item(),
+        "photographs_permuted_pointing": avc.score(permuted, target, cut)["pointing"],
+    }
+
+
+def correspondence_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
+    """Chapter 02's network against the whole image, on held-out scenes."""
+    values = avc.localisation_experiment("max", seed, scale, device)
+    return {"correspondence_iou_over_whole_image": values["iou"] / values["whole_image_iou"]}
+
+
+TRIALS = {
+    "shift": shift_trial,
+    "words": word_trial,
+    "sounds": sound_trial,
+    "probes": probe_trial,
+    "photographs": photograph_trial,
+    "correspondence": correspondence_trial,
+}

@@ -1,0 +1,38 @@
+"""Pictures, players, charts and tables that work in a live notebook and in a page without one.
+
+Every function gives a view that a notebook shows when a cell ends in it. In a live Jupyter kernel
+it may be a widget; with AVCORE_STATIC=1 (or AVCORE_VIZ=static) it is HTML that needs no kernel.
+Figures in such a page are drawn by the Plotly that the page loads; players and tables need none.
+"""
+
+from avcore.viz.charts import bars, training_curves
+from avcore.viz.explore import explore
+from avcore.viz.figure import Figure, figure
+from avcore.viz.gallery import gallery
+from avcore.viz.heatmaps import heatmaps
+from avcore.viz.modes import mode
+from avcore.viz.player import audio_player, scene_player
+from avcore.viz.scoreboard import claim_card, claim_table
+from avcore.viz.sound import spectrogram, waveform_plot
+from avcore.viz.tables import results_table
+from avcore.viz.view import Html, View
+
+__all__ = [
+    "Figure",
+    "Html",
+    "View",
+    "audio_player",
+    "bars",
+    "claim_card",
+    "claim_table",
+    "explore",
+    "figure",
+    "gallery",
+    "heatmaps",
+    "mode",
+    "results_table",
+    "scene_player",
+    "spectrogram",
+    "training_curves",
+    "waveform_plot",
+]

@@ -1,0 +1,198 @@
+"""Players: a scene that is seen, heard and explained; a sound that is heard and seen."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from avcore.support import AvcoreError
+from avcore.viz.encode import as_waveform, png_uri
+from avcore.viz.modes import has, in_colab
+from avcore.viz.soundtrack import Soundtrack, Track
+from avcore.viz.truth import (
+    chip,
+    lanes_html,
+    legend_html,
+    name,
+    overlay_data,
+    overlay_html,
+    sentence,
+)
+from avcore.viz.view import View, output, script_json, slider, text
+
+MARKS = "Marks below the spectrogram: when events and words begin. Hollow ones are not heard."
+
+
+class Player(View):
+    """A player made by `scene_player` or `audio_player`; it needs no kernel."""
+
+    def __init__(self, markup: str) -> None:
+        self._markup = markup
+        self._widget: Any = None
+
+    def html(self) -> str:
+        return self._markup
+
+    def widget(self) -> Any:
+        """The same player as a widget, whose `frame` and `track` Python reads and sets.
+
+        None in Colab and where anywidget is missing: there the HTML does.
+        """
+        if self._widget is None and has("anywidget") and not in_colab():
+            from avcore.viz.live import PlayerWidget  # imports anywidget
+
+            self._widget = PlayerWidget(html=self._markup)
+        return self._widget
+
+
+def scene_player(scene: Any, title: str | None = None, show_truth: bool = True) -> Player:
+    """See and hear a scene: frames, sound, waveform and spectrogram in step, and the truth.
+
+    Parameters
+    ----------
+    scene
+        An `avcore.stage.Scene`: frames (T, H, W, 3) uint8, waveform (samples,), stems, masks
+        (S, T, H, W), sources.
+    title
+        Plain text above it.
+    show_truth
+        Whether outlines and names show at first; a switch shows and hides them.
+
+    Raises
+    ------
+    AvcoreError
+        When the arrays of the scene do not fit each other, or its sound is not finite.
+    """
+    _check(scene)
+    sound = Soundtrack(_tracks(scene), scene.config.sample_rate)
+    data = sound.data() | {"frames": _frames_data(scene), "truth": overlay_data(scene)}
+    return _player(
+        _scene_html(scene, sound, title, show_truth),
+        data,
+        "" if show_truth else 'data-truth="off"',
+    )
+
+
+def audio_player(waveform: Any, sample_rate: int, label: str) -> Player:
+    """Hear a sound (samples,) and see its waveform; `label` says what it is, in plain text.
+
+    A sound that would clip is played quieter, and the player says so; nothing is made louder.
+
+    Raises
+    ------
+    AvcoreError
+        For a wrong shape, a sampling rate that is not positive, or values that are not finite.
+    """
+    samples = as_waveform(waveform)
+    if sample_rate <= 0:
+        raise AvcoreError(f"a sampling rate must be positive, got {sample_rate} Hz")
+    sound = Soundtrack((Track(text(label), samples),), sample_rate, with_spectrum=False)
+    quiet = "" if np.any(samples) else " (silence)"
+    body = (
+        f'<p class="av-title">{text(label)}{quiet}</p>'
+        f'<div class="av-sound">{sound.plots_html()}{sound.audio_html(label)}</div>'
+    )
+    return _player(body, sound.data(), 'data-kind="audio"')
+
+
+def _player(body: str, data: dict, attributes: str) -> Player:
+    made = output(
+        body,
+        kind="player",
+        styles=("player.css",),
+        data=script_json(data),
+        script=("player.js", "mountPlayer"),
+        attributes=attributes,
+    )
+    return Player(made)
+
+
+def _scene_html(scene: Any, sound: Soundtrack, title: str | None, show_truth: bool) -> str:
+    """The picture beside the sound, and below them who is who."""
+    plots = sound.plots_html(lanes_html(scene, sound.seconds), _instant(scene, sound.seconds))
+    switches = _switch("loop", "Loop") + _switch("slow", "Half speed")
+    switches += _switch("toggle", "Truth", checked=show_truth)
+    last = len(scene.frames) - 1
+    frame = slider("Frame", last, 'class="av-frame"') if last else ""
+    heading = f'<p class="av-title">{text(title)}</p>' if title else ""
+    return (
+        f'{heading}<div class="av-stage">'
+        f'<div class="av-view">{_picture_html(scene)}{frame}</div>'
+        f'<div class="av-sound">{plots}{sound.audio_html(title or "the scene")}'
+        f'{sound.choices_html()}<div class="av-switches">{switches}</div></div></div>'
+        f'<div class="av-secret">{legend_html(scene.sources)}<p class="av-note">{MARKS}</p></div>'
+    )
+
+
+def _check(scene: Any) -> None:
+    frames, masks = scene.frames, scene.masks
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
+        raise AvcoreError(
+            f"a scene's frames want shape (T, H, W, 3) in uint8, got {frames.shape} {frames.dtype}"
+        )
+    wanted = (len(scene.sources), *frames.shape[:3])
+    if masks.shape != wanted:
+        raise AvcoreError(f"a scene's masks want shape {wanted}, got {masks.shape}")
+    if len(scene.stems) != len(scene.sources):
+        raise AvcoreError(f"got {len(scene.stems)} stems for {len(scene.sources)} sources")
+
+
+def _tracks(scene: Any) -> tuple[Track, ...]:
+    """The mix, and where it is made of several sounds each of them."""
+    mix = as_waveform(scene.waveform, "the scene's sound")
+    start = round(scene.config.margin * scene.config.sample_rate)
+    within = slice(start, start + len(mix))
+    parts = [
+        Track(
+            f'{chip(i)}<span class="av-secret">&nbsp;{text(name(source))}</span>',
+            as_waveform(scene.stems[i][within], "a scene's stem"),
+        )
+        for i, source in enumerate(scene.sources)
+        if source.sounding
+    ]
+    if np.any(scene.noise[within]):
+        parts.append(Track("noise", as_waveform(scene.noise[within], "the scene's noise")))
+    return (Track("mix", mix), *(parts if len(parts) > 1 else []))
+
+
+def _across(count: int) -> int:
+    """How many frames lie side by side on the sheet that holds them all."""
+    return math.ceil(math.sqrt(count))
+
+
+def _frames_data(scene: Any) -> dict:
+    times = np.round(np.asarray(scene.times, dtype=float), 4).tolist()
+    return {"across": _across(len(scene.frames)), "times": times}
+
+
+def _picture_html(scene: Any) -> str:
+    count, height, width = scene.frames.shape[:3]
+    across = _across(count)
+    down = math.ceil(count / across)
+    sheet = np.zeros((down * across, height, width, 3), np.uint8)
+    sheet[:count] = scene.frames
+    sheet = sheet.reshape(down, across, height, width, 3).swapaxes(1, 2)
+    source = png_uri(sheet.reshape(down * height, across * width, 3))
+    seen = sum(source.visible for source in scene.sources)
+    known = text(f"A scene: {sentence(scene.sources)}")
+    unknown = f"A scene with {seen} visible {'object' if seen == 1 else 'objects'}"
+    return (
+        f'<div class="av-picture"><canvas class="av-pixels" width="{width}" height="{height}"'
+        f' role="img" aria-label="{unknown}" data-known="{known}" data-unknown="{unknown}">'
+        f'</canvas><img class="av-sheet" src="{source}" alt="" hidden>{overlay_html(scene)}</div>'
+    )
+
+
+def _switch(name: str, words: str, checked: bool = False) -> str:
+    state = " checked" if checked else ""
+    return f'<label><input type="checkbox" class="av-{name}"{state}> {words}</label>'
+
+
+def _instant(scene: Any, seconds: float) -> str:
+    """For a still, the mark of the moment that the picture shows."""
+    if len(scene.frames) > 1:
+        return ""
+    left = 100 * float(scene.times[0]) / seconds
+    return f'<div class="av-instant" style="left:{left:.2f}%" title="the picture’s moment"></div>'

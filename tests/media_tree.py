@@ -1,0 +1,64 @@
+"""Small real media files that tests write: cut-out pictures, calls and words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+RATE = 16_000
+
+
+def disc(colour=(200, 60, 40), size=64, mode="RGBA") -> Image.Image:
+    """A disc that fills the picture, on a transparent ground."""
+    axis = (np.arange(size) + 0.5) / size * 2 - 1
+    inside = np.hypot(*np.meshgrid(axis, axis)) < 1
+    rgba = np.zeros((size, size, 4), np.uint8)
+    rgba[inside] = (*colour, 255)
+    return Image.fromarray(rgba).convert(mode)
+
+
+def tone(frequency=600.0, seconds=1.0, rate=RATE, level=0.3) -> np.ndarray:
+    """A steady tone that starts and ends at once, (n,) float32."""
+    time = np.arange(round(seconds * rate)) / rate
+    return (level * np.sin(2 * np.pi * frequency * time)).astype(np.float32)
+
+
+def hiss(seconds=1.0, seed=0, level=0.1, rate=RATE) -> np.ndarray:
+    """Noise, which no other seed repeats, (n,) float32."""
+    rng = np.random.default_rng(seed)
+    return (level * rng.standard_normal(round(seconds * rate))).astype(np.float32)
+
+
+def quiet(seconds: float, rate: int = RATE) -> np.ndarray:
+    return np.zeros(round(seconds * rate), np.float32)
+
+
+def write_sound(path: Path, samples: np.ndarray, rate: int = RATE, **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, **options)
+    return path
+
+
+def write_picture(path: Path, image: Image.Image) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
+def write_tree(root: Path) -> Path:
+    """A good media folder: cat (PNG, OGG, words), sea lion (grey PNG, WAV), wren (2 of each)."""
+    write_picture(root / "cat" / "cat.png", disc())
+    write_sound(root / "cat" / "cat.ogg", hiss(1.2, 1))
+    write_sound(root / "cat" / "words" / "en.wav", np.concatenate([quiet(0.3), hiss(0.4, 2)]))
+    write_sound(root / "cat" / "words" / "fr-anna.flac", hiss(0.5, 3))
+    write_picture(root / "sea_lion" / "a.png", disc((90, 90, 90), 40, "LA"))
+    write_sound(root / "sea_lion" / "a.wav", np.stack([hiss(5, 4, rate=44_100)] * 2, 1), 44_100)
+    for number in (1, 2):
+        write_picture(root / "wren" / f"{number}.png", disc((20, 200, 40 * number), 50))
+        write_sound(root / "wren" / f"{number}.flac", hiss(0.6, 5 + number))
+    (root / "CREDIT.txt").write_text("Made by the tests.\n", encoding="utf-8")
+    (root / "notes.txt").write_text("left alone", encoding="utf-8")
+    return root

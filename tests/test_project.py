@@ -1,0 +1,183 @@
+"""The project around the library: versions, licences, layers, what may be in the repository."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+import avcore
+
+OPTIONAL = (
+    "IPython", "PIL", "anywidget", "av", "ipywidgets", "lightning", "lightning_fabric", "pandas",
+    "plotly", "rich", "soundfile", "timm", "torchmetrics", "torchvision", "tqdm", "typer",
+)  # fmt: skip
+# Imports go down only: a module may import those of its own height and below.
+HEIGHT = {
+    "support": 0, "audio": 1, "data": 2, "stage": 2, "nn": 2, "metrics": 2, "training": 3,
+    "papers": 4, "trials": 4, "viz": 5, "claims": 5, "environment": 5, "doctor": 6, "bench": 6,
+    "commands": 7, "cli": 8,
+}  # fmt: skip
+ON_DEMAND = {"avcore.commands", "avcore.viz.live"}  # imported when they are used
+LARGEST_FILE = 500_000  # bytes
+TEXT = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".cff", ".ipynb", ".css", ".js", ""}
+
+
+@pytest.fixture(scope="session")
+def project(repository: Path) -> dict:
+    return tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@pytest.fixture(scope="session")
+def pins(repository: Path) -> dict[str, str]:
+    lines = (repository / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+@pytest.fixture(scope="session")
+def tracked(repository: Path) -> list[Path]:
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=repository, capture_output=True)
+    if listing.returncode != 0:
+        pytest.skip("not a checkout of git")
+    names = listing.stdout.decode().split("\0")
+    return [repository / name for name in names if name and (repository / name).is_file()]
+
+
+# ------------------------------------------------------------------------------------ versions
+
+
+def test_every_requirement_is_pinned_to_a_version_that_it_allows(project, pins) -> None:
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    for requirement in map(Requirement, itertools.chain(*groups)):
+        if requirement.name != "avcore":
+            version = pins.get(canonicalize_name(requirement.name))
+            assert version is not None, f"{requirement.name} is not in constraints.txt"
+            assert requirement.specifier.contains(version), f"{requirement} against {version}"
+
+
+def test_environment_yml_installs_the_same(repository: Path, project) -> None:
+    environment = yaml.safe_load((repository / "environment.yml").read_text(encoding="utf-8"))
+    python, pip, installs = environment["dependencies"]
+    assert installs == {"pip": ["--constraint constraints.txt", "--editable .[all]"]}
+    assert pip == "pip"
+    version = python.removeprefix("python=")
+    assert SpecifierSet(project["requires-python"]).contains(version)
+    header = (repository / "constraints.txt").read_text(encoding="utf-8").splitlines()[0]
+    assert f"Python {version}" in header
+
+
+def test_all_means_all(project) -> None:
+    extras = project["optional-dependencies"]
+    reached, waiting = set(), ["all"]
+    while waiting:
+        extra = waiting.pop()
+        reached.add(extra)
+        for requirement in map(Requirement, extras[extra]):
+            waiting += requirement.extras - reached
+    assert reached == set(extras)
+
+
+def test_ruff_has_one_version(repository: Path, pins) -> None:
+    hooks = yaml.safe_load((repository / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    revisions = {Path(repo["repo"]).name: repo["rev"].lstrip("v") for repo in hooks["repos"]}
+    assert revisions["ruff-pre-commit"] == pins["ruff"]
+    assert revisions["nbstripout"] == pins["nbstripout"]
+
+
+def test_the_citation_names_this_version(repository: Path) -> None:
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == avcore.__version__
+
+
+# -------------------------------------------------------------------------------------- layers
+
+
+def modules(repository: Path) -> dict[str, Path]:
+    """Name and file of every module of the library."""
+    paths = sorted((repository / "avcore").rglob("*.py"))
+    return {".".join(p.relative_to(repository).with_suffix("").parts): p for p in paths}
+
+
+def test_the_library_imports_with_its_core_requirements_alone(repository: Path) -> None:
+    names = {name.removesuffix(".__init__") for name in modules(repository)} - ON_DEMAND
+    program = (
+        f"import importlib, sys\nsys.modules.update(dict.fromkeys({OPTIONAL!r}))\n"
+        f"for name in {sorted(names)!r}:\n    importlib.import_module(name)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-800:]
+
+
+def test_imports_go_down_only(repository: Path) -> None:
+    upwards = []
+    for name, path in modules(repository).items():
+        own = name.split(".")[1]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("avcore."):
+                other = node.module.split(".")[1]
+                if own in HEIGHT and HEIGHT[other] > HEIGHT[own]:
+                    upwards.append(f"{name}:{node.lineno} imports {node.module}")
+    assert upwards == []
+
+
+def test_every_part_of_the_library_has_a_height(repository: Path) -> None:
+    parts = {name.split(".")[1] for name in modules(repository)} - {"__init__"}
+    assert parts - set(HEIGHT) == set()
+
+
+# --------------------------------------------------------------------------------- the contents
+
+
+def test_no_large_file_and_no_media_is_in_the_repository(tracked: list[Path]) -> None:
+    media = {".png", ".jpg", ".ogg", ".wav", ".mp3", ".mp4", ".webm", ".deb"}
+    shots = [path for path in tracked if path.suffix in media and "_static" not in path.parts]
+    assert shots == []
+    large = [path for path in tracked if path.stat().st_size > LARGEST_FILE]
+    assert [path for path in large if path.suffix != ".npz"] == []
+
+
+def test_no_address_of_an_installer_or_a_script_on_the_network(tracked: list[Path]) -> None:
+    forbidden = re.compile(
+        r"index-url|find-links|pypi\.org|cdn\.jsdelivr|cdnjs|unpkg\.com|fonts\.googleapis"
+    )
+    found = [
+        path.name
+        for path in tracked
+        if path.suffix in TEXT
+        and path != Path(__file__)
+        and forbidden.search(path.read_text(encoding="utf-8", errors="ignore"))
+    ]
+    assert found == []
+
+
+def test_the_licence_is_whole(repository: Path) -> None:
+    licence = (repository / "LICENSE").read_text(encoding="utf-8")
+    assert "Apache License" in licence
+    assert "END OF TERMS AND CONDITIONS" in licence
+
+
+def test_the_repository_has_one_address(tracked: list[Path]) -> None:
+    address = re.compile(
+        r"github\.com/([\w-]*seeing[\w-]*/[\w-]+)|/github/([\w-]*seeing[\w-]*/[\w-]+)"
+    )
+    found = {
+        match[1] or match[2]
+        for path in tracked
+        if path.suffix in TEXT
+        for match in address.finditer(path.read_text(encoding="utf-8", errors="ignore"))
+    }
+    assert found == {"seeing-sound/seeing-sound"}

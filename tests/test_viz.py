@@ -1,0 +1,571 @@
+"""What viz shows: structure, escaping, words for those who cannot see, sizes, errors, modes."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import json
+import re
+import wave
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+
+from avcore import viz
+from avcore.stage import MOVING, STILL, Stage
+from avcore.stage.scene import Scene, SceneConfig, Source, Word
+from avcore.support import AvcoreError
+from avcore.viz import charts, encode, outline
+from avcore.viz.theme import OUTLINES, colour_table
+
+go = pytest.importorskip("plotly.graph_objects")
+pytest.importorskip("PIL")
+
+EVIL = "</script><script>alert(\"x\")</script><img src=x onerror=alert(1)> & 'quoted'"
+VOID = {"img", "input", "br", "hr", "meta"}
+
+
+@pytest.fixture(autouse=True)
+def static(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test is static unless it says otherwise."""
+    monkeypatch.setenv("AVCORE_STATIC", "1")
+    monkeypatch.delenv("AVCORE_VIZ", raising=False)
+
+
+class Elements(HTMLParser):
+    """The elements of a page, and a check that all of them are closed."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.text: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(markup)
+        assert not self._open, f"never closed: {self._open}"
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.found.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.text.setdefault(self._open[-1], []).append(data)
+
+    def all(self, tag: str, css: str = "") -> list[dict[str, str]]:
+        chosen = (attrs for name, attrs in self.found if name == tag)
+        return [attrs for attrs in chosen if css in attrs.get("class", "").split() or not css]
+
+
+def made(view: viz.View) -> Elements:
+    return Elements(view._repr_mimebundle_()["text/html"])
+
+
+def data_of(view: viz.View) -> dict:
+    """What the script of a view is given."""
+    found = re.search(r'class="av-data">(.*?)</script>', view.html(), re.S)
+    return json.loads(found[1])
+
+
+def fake_scene(
+    frames: int = 4, name: str = "bell", noise: float = 0.0, margin: float = 0.0
+) -> Scene:
+    """A visible sounding source, a visible silent one and an unseen voice, drawn at random."""
+    rng = np.random.default_rng(0)
+    config = SceneConfig(size=32, frames=frames, margin=margin, sounding=(1, 2))
+    n = config.sample_rate
+    stems = np.zeros((3, n + round(2 * margin * n)), np.float32)
+    stems[0] = 0.2 * np.sin(np.arange(stems.shape[1]) * 0.3)
+    stems[2] = 0.1 * rng.standard_normal(stems.shape[1])
+    masks = np.zeros((3, frames, 32, 32), bool)
+    masks[0, :, 4:14, 3:12] = True
+    masks[1, :, 18:30, 16:28] = True
+    drive = np.zeros(frames, np.float32)
+    word = Word("bell", 0, 0.2, 0.6)
+
+    def source(kind: str, visible: bool, sounding: bool, words: tuple = ()) -> Source:
+        level = 1.5 if sounding else -np.inf
+        return Source(kind, 0, name, visible, sounding, level, np.array([0.1, 7.0]), words, drive)
+
+    return Scene(
+        frames=rng.integers(0, 255, (frames, 32, 32, 3), dtype=np.uint8),
+        stems=stems,
+        noise=(noise * rng.standard_normal(stems.shape[1])).astype(np.float32),
+        masks=masks,
+        sources=(
+            source("object", True, True),
+            source("object", True, False),
+            source("name", False, True, (word,)),
+        ),
+        times=np.arange(frames) / config.fps,
+        config=config,
+    )
+
+
+def record(differences: list[float], verdict: str, **more: object) -> dict:
+    """A claim's record as `avcore.claims` writes it."""
+    return {
+        "id": "C7",
+        "paper": "CSOL (TPAMI 2021)",
+        "sentence": "Max pooling localises better",
+        "metric": "IoU",
+        "direction": "higher",
+        "treatment": "max",
+        "baseline": "average",
+        "reported": [{"what": "CIoU@0.3", "value": 32.3, "unit": "%", "source": "its readme"}],
+        "seeds": list(range(len(differences))),
+        "differences": differences,
+        "mean_difference": float(np.mean(differences)) if differences else None,
+        "interval": [min(differences), max(differences)] if differences else None,
+        "verdict": verdict,
+        "device": "cpu",
+        "seconds": 12.0,
+        **more,
+    }
+
+
+@functools.cache
+def views() -> dict[str, viz.View]:
+    """One of everything, with hostile text wherever text may come from outside."""
+    scene = fake_scene(name=EVIL)
+    pictures = torch.rand(3, 3, 16, 16)
+    hostile = record([0.1, 0.2], "reproduced", sentence=EVIL, id=EVIL, paper=EVIL, explanation=EVIL)
+    hostile["reported"][0]["source"] = EVIL
+    curve = [(0, 1.0), (1, 0.5), (2, 0.25)]
+    row = {"quantity": EVIL, "run": 0.5, "differences": [EVIL], "source": EVIL, "paper": 1.0}
+    return {
+        "scene": viz.scene_player(scene, title=EVIL),
+        "audio": viz.audio_player(scene.waveform, 16_000, EVIL),
+        "gallery": viz.gallery(pictures, [EVIL] * 3, caption=EVIL),
+        "scenes": viz.gallery([scene], sound=True),
+        "heatmaps": viz.heatmaps(pictures, torch.rand(3, 4, 4), captions=[EVIL] * 3, meaning=EVIL),
+        "spectrogram": viz.spectrogram(scene.waveform, 16_000, caption=EVIL),
+        "waveform": viz.waveform_plot(scene.waveform, 16_000, alt=EVIL),
+        "curves": viz.training_curves({EVIL: curve}, metric=EVIL),
+        "bars": viz.bars({EVIL: [0.1, 0.2]}, label=EVIL, highlight=EVIL, reference=(EVIL, 0.1)),
+        "explore": viz.explore(lambda k: viz.Html("<p>x</p>"), k={EVIL: 1, "b": 2}, caption=EVIL),
+        "results": viz.results_table([row], EVIL),
+        "claims": viz.claim_table([hostile], EVIL),
+        "card": viz.claim_card(hostile),
+        "figure": viz.figure(go.Figure(go.Scatter(y=[1, 2])), EVIL, EVIL),
+    }
+
+
+NAMES = (
+    "scene", "audio", "gallery", "scenes", "heatmaps", "spectrogram", "waveform", "curves", "bars",
+    "explore", "results", "claims", "card", "figure",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_from_outside_stays_text(name: str) -> None:
+    page = made(views()[name])
+    assert not any("alert" in "".join(page.text.get(tag, ())) for tag in ("style",))
+    assert not any("onerror" in attrs or attrs.get("src") == "x" for _, attrs in page.found)
+    scripts = page.all("script")
+    assert all(attrs.get("type", "application/json") == "application/json" for attrs in scripts)
+    ours = [attrs for attrs in scripts if "type" not in attrs]
+    assert len(ours) <= 1  # the hostile one did not become an element
+    assert page.found[0][0] == "figure" and "avcore-viz" in page.found[0][1]["class"]
+
+
+def test_hostile_names_are_shown_as_they_are() -> None:
+    page = made(viz.scene_player(fake_scene(name=EVIL)))
+    assert EVIL in "".join(page.text["span"])
+    assert EVIL in page.all("canvas")[0]["data-known"]
+
+
+def test_every_picture_and_control_has_words() -> None:
+    assert set(views()) == set(NAMES)
+    for view in views().values():
+        page = made(view)
+        for attrs in page.all("img"):
+            assert attrs["alt"] or "hidden" in attrs
+        for attrs in page.all("canvas") + page.all("audio") + page.all("div", "av-plotly"):
+            assert attrs["aria-label"]
+        for attrs in page.all("svg"):
+            assert "aria-label" in attrs or "aria-hidden" in attrs or "viewbox" in attrs
+        assert len(page.all("label")) >= len(page.all("input"))
+
+
+def test_outputs_of_a_page_do_not_share_ids() -> None:
+    names = [made(viz.scene_player(fake_scene())).found[0][1]["data-av"] for _ in range(3)]
+    assert len(set(names)) == 3
+    groups = [made(viz.scene_player(fake_scene())).all("input")[1]["name"] for _ in range(2)]
+    assert groups[0] != groups[1]
+
+
+def test_scene_player_holds_frames_sounds_and_truth() -> None:
+    view = viz.scene_player(fake_scene(frames=4, noise=0.01), "A scene")
+    page, data = made(view), data_of(view)
+    assert data["frames"] == {"across": 2, "times": [0.0, 0.0625, 0.125, 0.1875]}
+    assert len(data["tracks"]) == 4  # the mix, two sources, the noise
+    assert data["truth"][0]["paths"][0] == "M3 4h9v10h-9z"
+    assert data["truth"][2] is None
+    assert page.all("input", "av-frame")[0]["max"] == "3"
+    words = "".join(page.text["li"]) + "".join(page.text["span"])
+    assert "bell" in words and "silent" in words and "heard, not seen, +1.5 dB" in words
+    assert "".join(page.text["em"]) == "bell"
+    assert len(page.all("i")) == 3  # the onsets within the clip
+
+
+def test_the_sheet_of_frames_is_the_frames() -> None:
+    from PIL import Image
+
+    scene = fake_scene(frames=3)
+    source = made(viz.scene_player(scene)).all("img")[0]["src"]
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+    assert sheet.shape == (64, 64, 3)
+    assert (sheet[:32, 32:] == scene.frames[1]).all() and (sheet[32:, :32] == scene.frames[2]).all()
+
+
+def test_a_still_has_a_picture_and_no_slider() -> None:
+    page = made(viz.scene_player(fake_scene(frames=1)))
+    assert page.all("canvas") and not page.all("input", "av-frame")
+    assert page.all("div", "av-instant")
+
+
+def test_truth_can_start_hidden() -> None:
+    hidden, shown = (made(viz.scene_player(fake_scene(), show_truth=s)) for s in (False, True))
+    assert hidden.found[0][1]["data-truth"] == "off"
+    assert "bell" not in hidden.all("canvas")[0]["aria-label"]
+    assert "checked" not in hidden.all("input", "av-toggle")[0]
+    assert "checked" in shown.all("input", "av-toggle")[0]
+
+
+def test_stems_are_cut_to_the_clip() -> None:
+    scene = fake_scene(margin=0.5)
+    sound = samples(data_of(viz.scene_player(scene))["tracks"][1]["src"])
+    assert len(sound) == 16_000
+    assert np.abs(sound / 32767 - scene.stems[0, 8000:24_000]).max() < 1e-4
+
+
+def samples(source: str) -> np.ndarray:
+    with wave.open(io.BytesIO(base64.b64decode(source.split(",")[1]))) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 16_000)
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"frames": np.zeros((4, 32, 32), np.uint8)}, r"frames want shape \(T, H, W, 3\)"),
+    ({"frames": np.zeros((4, 32, 32, 3), np.float32)}, "uint8"),
+    ({"masks": np.zeros((3, 4, 16, 16), bool)}, r"masks want shape \(3, 4, 32, 32\)"),
+    ({"stems": np.zeros((2, 16_000), np.float32)}, "2 stems for 3 sources"),
+    ({"noise": np.full(16_000, np.nan, np.float32)}, "16000 values that are not finite"),
+])  # fmt: skip
+def test_scenes_that_do_not_fit_are_refused(change: dict, message: str) -> None:
+    with pytest.raises(AvcoreError, match=message):
+        viz.scene_player(replace(fake_scene(), **change))
+
+
+def test_audio_player_never_clips_and_never_amplifies() -> None:
+    loud, quiet = np.array([3.0, -3.0, 1.0] * 50), np.array([0.1, -0.2, 0.0] * 50)
+    played = samples(made(viz.audio_player(loud, 16_000, "x")).all("audio")[0]["src"])
+    assert abs(np.abs(played).max() / 32767 - encode.CEILING) < 1e-3
+    assert "9.7 dB quieter" in viz.audio_player(loud, 16_000, "x").html()
+    played = samples(made(viz.audio_player(quiet, 16_000, "x")).all("audio")[0]["src"])
+    assert abs(np.abs(played).max() / 32767 - 0.2) < 1e-3
+    assert "quieter" not in viz.audio_player(quiet, 16_000, "x").html()
+
+
+def test_silence_is_shown_as_silence() -> None:
+    silence = torch.zeros(1, 16_000)
+    assert "(silence)" in viz.audio_player(silence, 16_000, "x").html()
+    assert "silent" in viz.waveform_plot(silence, 16_000).alt
+    level = np.asarray(viz.spectrogram(silence, 16_000).fig.data[0].z)
+    assert (level == level.min()).all()
+
+
+@pytest.mark.parametrize("sound, message", [
+    (np.zeros((2, 100)), r"shape \(samples,\), got \(2, 100\)"),
+    (np.zeros(0), "shape"),
+    (np.array([0.0, np.nan]), "1 values that are not finite"),
+])  # fmt: skip
+def test_sounds_that_are_none_are_refused(sound: np.ndarray, message: str) -> None:
+    for show in (viz.audio_player, viz.spectrogram):
+        with pytest.raises(AvcoreError, match=message):
+            show(sound, 16_000, "stft")
+    with pytest.raises(AvcoreError, match="sampling rate"):
+        viz.audio_player(np.ones(9), 0, "x")
+
+
+@pytest.mark.parametrize("kind", ["log_mel", "stft"])
+@pytest.mark.parametrize("hertz", [440.0, 3000.0])
+def test_spectrogram_puts_a_tone_where_it_belongs(kind: str, hertz: float) -> None:
+    tone = 0.1 * np.sin(2 * np.pi * hertz * np.arange(32_000) / 16_000)
+    trace = viz.spectrogram(tone, 16_000, kind).fig.data[0]
+    band = trace.y[int(np.asarray(trace.z)[:, 50].argmax())]
+    value, unit = band.split()
+    assert abs(float(value) * (1000 if unit == "kHz" else 1) - hertz) < 0.06 * hertz
+    assert np.asarray(trace.z).max() == 0 and np.asarray(trace.z).shape[1] <= 201
+
+
+def test_spectrogram_says_what_it_knows() -> None:
+    with pytest.raises(AvcoreError, match="choose one of log_mel, stft"):
+        viz.spectrogram(np.ones(4000), 16_000, "mel")
+
+
+def test_sizes_stay_small() -> None:
+    moving = Stage(MOVING, seed=0).scene("train", 0)
+    assert len(viz.scene_player(moving).html()) < 250_000
+    scenes = [Stage(STILL, seed=0).scene("train", index) for index in range(8)]
+    pictures = np.stack([scene.frames[0] for scene in scenes])
+    masks = np.stack([scene.mask(sounding=True)[0] for scene in scenes])
+    maps = np.random.default_rng(0).random((8, 24, 24))
+    assert len(viz.heatmaps(pictures, maps, masks).html()) < 300_000
+    assert len(viz.waveform_plot(np.ones(16_000 * 60), 16_000).html()) < 40_000
+    assert len(viz.spectrogram(np.ones(16_000 * 60), 16_000).html()) < 60_000
+    long = [(step, 1.0) for step in range(100_000)]
+    assert len(viz.training_curves({"a": long}).html()) < 60_000
+
+
+def test_outline_walks_round_holes_and_touching_corners() -> None:
+    ring = np.ones((4, 4), bool)
+    ring[1:3, 1:3] = False
+    assert sorted(len(loop) for loop in outline.loops(ring)) == [5, 5]
+    assert outline.svg_path(np.eye(2, dtype=bool)).count("M") in (1, 2)
+    for mask in (ring, np.eye(3, dtype=bool), np.random.default_rng(1).random((9, 9)) > 0.5):
+        area = 0.0
+        for loop in outline.loops(mask):
+            assert (loop[0] == loop[-1]).all()
+            x, y = loop.T.astype(float)
+            area += 0.5 * (x[:-1] * y[1:] - x[1:] * y[:-1]).sum()
+        assert area == mask.sum()  # outer loops count up, holes down
+    assert outline.loops(np.zeros((3, 3), bool)) == []
+
+
+def test_heatmaps_have_one_step_a_picture_and_say_their_range() -> None:
+    maps = np.linspace(0, 0.8, 2 * 3 * 144).reshape(2, 3, 12, 12)
+    frames = np.random.default_rng(0).random((2, 3, 3, 8, 8))
+    view = viz.heatmaps(frames, maps, np.ones((2, 3, 8, 8)), captions=["first", "second"])
+    data, page = data_of(view), made(view)
+    assert len(data["steps"]) == 6
+    assert [attrs["max"] for attrs in page.all("input")] == ["1", "2"]
+    assert "second" in page.all("input")[0]["data-labels"]
+    assert "from 0.00 to 0.80" in view.html() and "true outline" in view.html()
+    place = data["data"][2]["z"]["shared"]
+    assert data["shared"][place]["low"] == 0 and data["shared"][place]["columns"] == 12
+
+
+def test_heatmap_cells_cover_the_picture() -> None:
+    trace = viz.heatmaps(np.zeros((1, 12, 24, 3)), np.zeros((1, 3, 4))).results()[0].fig.data[2]
+    assert trace.x0 - trace.dx / 2 == -0.5 and trace.x0 + 3.5 * trace.dx == 23.5
+    assert trace.y0 - trace.dy / 2 == -0.5 and trace.y0 + 2.5 * trace.dy == 11.5
+    assert trace.zmin < trace.zmax  # also for a constant map
+
+
+@pytest.mark.parametrize("frames, maps, masks, message", [
+    ((2, 8, 8, 3), (2, 4), None, r"maps want shape \(N, h, w\)"),
+    ((3, 8, 8, 3), (2, 4, 4), None, "got frames"),
+    ((2, 8, 8), (2, 4, 4), None, r"frames want shape \(N, H, W, 3\)"),
+    ((2, 8, 8, 3), (2, 4, 4), (2, 4, 4), "masks want the shape"),
+    ((2, 8, 8, 3), (2, 4, 4), (8, 8), "masks want the shape"),
+    ((65, 8, 8, 3), (65, 4, 4), None, "65 pictures, more than 64"),
+])  # fmt: skip
+def test_heatmaps_refuse_shapes_that_do_not_fit(frames, maps, masks, message) -> None:
+    with pytest.raises(AvcoreError, match=message):
+        viz.heatmaps(np.zeros(frames), np.zeros(maps), None if masks is None else np.zeros(masks))
+
+
+def test_heatmaps_refuse_nan() -> None:
+    maps = np.zeros((1, 4, 4))
+    maps[0, 0, :2] = np.nan
+    with pytest.raises(AvcoreError, match="a map holds 2 values that are not finite"):
+        viz.heatmaps(np.zeros((1, 8, 8, 3)), maps)
+
+
+def test_gallery_takes_pictures_and_scenes() -> None:
+    page = made(viz.gallery(torch.rand(5, 3, 8, 8), columns=3))
+    assert len(page.all("img")) == 5 and page.all("ul")[0]["style"] == "--columns:3"
+    page = made(viz.gallery([fake_scene()], sound=True))
+    assert "silent" in page.all("img")[0]["alt"] and len(page.all("audio")) == 1
+    with pytest.raises(AvcoreError, match="1 captions for 5 pictures"):
+        viz.gallery(torch.rand(5, 3, 8, 8), ["one"])
+    with pytest.raises(AvcoreError, match=r"floats in \[0, 1\]"):
+        viz.gallery([np.full((4, 4, 3), 7.0)])
+    with pytest.raises(AvcoreError, match="wants pictures"):
+        viz.gallery([])
+
+
+def test_moving_average_is_the_naive_one() -> None:
+    values = np.random.default_rng(0).random(20)
+    values[3] = np.nan
+    for window in (2, 5, 50):
+        naive = [
+            np.nanmean(values[max(i - (window - 1) // 2, 0) : i + window // 2 + 1])
+            for i in range(20)
+        ]
+        assert np.allclose(charts.moving_average(values, window), naive)
+
+
+def test_training_curves_take_pairs_and_histories_and_say_how_they_smooth() -> None:
+    class Losses:
+        steps, losses = range(100), np.linspace(1, 0, 100)
+
+    class History:
+        steps = range(100)
+
+        def __getitem__(self, name: str) -> list[float]:
+            return {"accuracy": [0.5] * 100}[name]
+
+    view = viz.training_curves({"a": Losses(), "b": list(enumerate(np.ones(100)))})
+    assert len(view.fig.data) == 4 and view.fig.data[0].opacity < 0.5
+    assert "mean of 5 neighbouring values" in view.caption and "a ends at" in view.alt
+    assert len({trace.line.dash for trace in view.fig.data[1::2]}) == 2  # not by colour alone
+    view = viz.training_curves({"c": History()}, metric="accuracy", window=1)
+    assert len(view.fig.data) == 1 and "Faint" not in view.caption
+    broken = viz.training_curves({"d": [(0, 1.0), (1, float("nan"))]}, window=1)
+    assert "1 values that are not finite are left out" in broken.caption
+    for wrong in ({}, {"e": []}):
+        with pytest.raises(AvcoreError):
+            viz.training_curves(wrong)
+
+
+def test_bars_show_every_seed() -> None:
+    view = viz.bars({"centre": 0.2, "ours": [0.5, 0.7]}, label="IoU", highlight="ours")
+    bar, dots = view.fig.data
+    assert list(bar.x) == [0.2, 0.6] and list(dots.x) == [0.5, 0.7]
+    assert bar.marker.color[0] != bar.marker.color[1] and "ours 0.6" in view.alt
+    with pytest.raises(AvcoreError, match="'a' holds 1 values"):
+        viz.bars({"a": [float("nan")]}, label="x")
+
+
+def test_explore_merges_figures_into_steps() -> None:
+    def fn(a: int, b: float):
+        return go.Figure(go.Scatter(y=[a, b, 0], name="same"), layout={"title": str(a)})
+
+    data = data_of(viz.explore(fn, a=[1, 2], b=[0.5, 0.25, 0.125], caption="c"))
+    assert len(data["steps"]) == 6 and data["steps"][0]["data"] == [{}]
+    assert set(data["steps"][1]["data"][0]) == {"y"}  # only what differs
+    assert set(data["steps"][5]["layout"]) == {"title"}
+
+
+def test_explore_keeps_figures_of_other_structure_whole() -> None:
+    def fn(kind: str):
+        return go.Figure(go.Bar(y=[1]) if kind == "bar" else go.Scatter(y=[1]))
+
+    data = data_of(viz.explore(fn, kind=["bar", "line"], caption="c"))
+    assert data["steps"][1]["all"][0]["type"] == "scatter"
+
+
+def test_explore_shows_panels_of_anything_with_html() -> None:
+    page = made(viz.explore(lambda k: viz.gallery(torch.rand(k, 3, 4, 4)), k=[1, 2, 3]))
+    assert len(page.all("div", "av-panel")) == 3 and len(page.all("img")) == 6
+    with pytest.raises(AvcoreError, match="a object: it has no HTML"):
+        viz.explore(lambda k: object(), k=[1]).html()
+
+
+@pytest.mark.parametrize("values, message", [
+    ({}, "at least one slider"), ({"a": []}, "no values for 'a'"),
+    ({"a": range(13), "b": range(5)}, "65 combinations, more than 64"),
+])  # fmt: skip
+def test_explore_refuses_what_no_page_can_hold(values: dict, message: str) -> None:
+    with pytest.raises(AvcoreError, match=message):
+        viz.explore(lambda **chosen: None, **values)
+
+
+def test_results_table_never_invents_a_figure() -> None:
+    page = made(viz.results_table([
+        {"quantity": "CIoU", "paper": None, "run": -0.25, "recorded": [0.4, 0.5, 0.6]},
+        {"quantity": "AUC", "paper": 23.5, "unit": "%", "recorded": None},
+        {"quantity": "AP", "recorded": {"mean": 0.3, "interval": (0.2, 0.4), "n": 5}},
+    ], "Results"))  # fmt: skip
+    words = " ".join(" ".join(parts) for parts in page.text.values())
+    for expected in ("not available", "none yet", "−0.25", "0.5", "[0.4, 0.6]", "3 seeds", "23.5%",
+                     "[0.2, 0.4]", "5 seeds"):  # fmt: skip
+        assert expected in words, expected
+    with pytest.raises(AvcoreError, match="wants 'quantity'"):
+        viz.results_table([{"quantity": "x", "papers": 1}])
+    with pytest.raises(AvcoreError, match="not finite"):
+        viz.results_table([{"quantity": "x", "run": float("nan")}])
+
+
+def test_verdicts_are_words_and_icons() -> None:
+    records = {
+        verdict: record(differences, verdict)
+        for verdict, differences in [("reproduced", [0.1, 0.2, 0.3]), ("contradicted", [-0.1] * 3),
+                                     ("inconclusive", [0.1, -0.1, 0.2]), ("not judged", [])]
+    }  # fmt: skip
+    page = made(viz.claim_table(records))
+    shown = [part.strip() for part in page.text["span"] if part.strip() in records]
+    assert shown == list(records)
+    assert len(page.all("circle")) == 9 + 4  # a circle a seed, a ring an icon
+    assert "Differences of 3 seeds: 0.1, 0.2, 0.3." in page.all("svg", "av-forest")[0]["aria-label"]
+    assert "no runs" in "".join(page.text["span"])
+
+
+def test_claim_card_tells_the_whole_story() -> None:
+    page = made(viz.claim_card(record([0.1, 0.3], None, sign_test=0.5, hardware="2 cores")))
+    words = " ".join(" ".join(parts) for parts in page.text.values())
+    for expected in ("max against average", "CIoU@0.3: 32.3%", "its readme", "not judged", "0.2",
+                     "p = 0.5", "seeds 0, 1", "2 cores", "12 s"):  # fmt: skip
+        assert expected in words, expected
+    assert "No runs" in viz.claim_card(None).html()
+    with pytest.raises(AvcoreError, match="lacks id"):
+        viz.claim_table([{"sentence": "x"}])
+
+
+def test_figure_needs_words_and_a_figure() -> None:
+    with pytest.raises(AvcoreError, match="a plotly figure, got a int"):
+        viz.figure(3, "caption")
+    with pytest.raises(AvcoreError, match="caption or an alt"):
+        viz.figure(go.Figure())
+
+
+def test_static_figure_is_html_alone() -> None:
+    view = viz.figure(go.Figure(go.Scatter(y=[1, np.nan, 3]), layout={"width": 900}), "See", "Alt")
+    bundle = view._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/html"}
+    page, data = made(view), data_of(view)
+    area = page.all("div", "av-plotly")[0]
+    assert area["role"] == "img" and area["aria-label"] == "Alt"
+    assert "See" in "".join(page.text["figcaption"]) and "hidden" in page.all("p", "av-missing")[0]
+    assert "width" not in data["layout"] and "Plotly.newPlot" in view.html()
+    assert "https:" not in view.html().replace("https://www.w3.org", "")
+
+
+def test_live_mode_gives_widgets_and_plotly_s_own_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ipywidgets")
+    pytest.importorskip("anywidget")
+    monkeypatch.setenv("AVCORE_VIZ", "live")
+    figure = viz.figure(go.Figure(go.Scatter(y=[1])), "A caption")._repr_mimebundle_()
+    spec = figure["application/vnd.plotly.v1+json"]
+    assert spec["layout"]["title"]["text"] == "A caption" and json.dumps(spec, allow_nan=False)
+    player = viz.scene_player(fake_scene()).widget()
+    assert player.frame == 0 and "av-player" in player.html and "mountPlayer" in str(player._esm)
+    calls: list[int] = []
+    explorer = viz.explore(lambda k, j: calls.append(k) or viz.Html("x"), k=[1, 2], j=[0])
+    sliders = [child for child in explorer.widget().children if hasattr(child, "options")]
+    assert len(sliders) == 1 and calls == [1]  # one value needs no slider, and fn is called lazily
+    sliders[0].value = 2
+    assert calls == [1, 2]
+    assert viz.claim_card(None)._repr_mimebundle_()["text/html"]
+
+
+def test_mode_is_chosen_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert viz.mode() == "static"
+    monkeypatch.setenv("AVCORE_VIZ", "live")
+    assert viz.mode() == "live"
+    monkeypatch.setenv("AVCORE_VIZ", "lively")
+    with pytest.raises(AvcoreError, match="choose one of static, live"):
+        viz.mode()
+    monkeypatch.delenv("AVCORE_VIZ")
+    monkeypatch.setenv("AVCORE_STATIC", "0")
+    assert viz.mode() == "static"  # no kernel runs these tests
+
+
+def test_colours_are_distinct_and_scales_rise_in_lightness() -> None:
+    assert len(set(OUTLINES)) == len(OUTLINES)
+    for name in ("viridis", "inferno"):
+        lightness = colour_table(name) @ np.array([0.2126, 0.7152, 0.0722])
+        assert (np.diff(lightness) > -1.5).all() and lightness[-1] > 4 * lightness[0]
