@@ -12,7 +12,7 @@ from book.pipeline.layout import Layout
 
 CHAPTERS = Layout().chapters()
 PARAMETERS = {"scale": "quick", "seed": 0, "device": "auto"}
-SMOKE_SECONDS = 600  # finds what hangs; the budget of 15 s is for an idle machine and warm disks
+SMOKE_SECONDS = 45  # three times the budget of 15 s, for machines with other work
 LARGEST_SOURCE = 300_000  # bytes
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -76,8 +76,24 @@ def _run_cells(notebook: NotebookNode, chapter: str, log: Path) -> None:
             progress_bar={"desc": chapter, "mininterval": pace, "ncols": 88},
             stdout_file=printed,
             stderr_file=printed,
+            kernel_manager_class=_manager(printed),
             extra_arguments=["--IPKernelApp.log_level=50"],
         )
+
+
+def _manager(log: IO[str]) -> type:
+    """A kernel manager whose process complains into `log`.
+
+    A kernel that is told to stop may still answer on a closed socket and print a traceback that
+    says nothing about the chapter; a kernel that dies leaves its last words there.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+
+    class LoggedKernelManager(AsyncKernelManager):
+        async def start_kernel(self, **options):
+            return await super().start_kernel(**{**options, "stderr": log})
+
+    return LoggedKernelManager
 
 
 @contextlib.contextmanager
