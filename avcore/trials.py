@@ -23,7 +23,6 @@ from avcore.nn.backbones import SoundStream
 from avcore.papers import avc
 from avcore.stage import (
     MOVING,
-    SPLITS,
     STILL,
     AssetBank,
     SceneBatch,
@@ -240,14 +239,7 @@ def photograph_bank(folder: str | Path) -> MediaBank:
 def photograph_data(bank: AssetBank, scale: str, seed: int) -> avc.Data:
     """Scenes of photographs for correspondence learning, fewer than chapter 02's drawn ones."""
     counts = by_scale(scale, smoke=(64, 16, 16), quick=(1200, 100, 200), full=(20_000, 500, 1000))
-    workers = by_scale(scale, smoke=0, quick=2, full=2)
-    configs = (avc.LEARN, STILL, STILL)
-    return avc.Data(
-        *(
-            render(Stage(config, bank, seed), split, count, workers=workers)
-            for config, split, count in zip(configs, SPLITS, counts, strict=True)
-        )
-    )
+    return avc.make_data(scale, seed, bank, counts)
 
 
 def photograph_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
@@ -257,9 +249,8 @@ def photograph_config(scale: str, seed: int, device: str = "auto") -> TrainConfi
 
 
 def photograph_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
-    """Correspondence learned from real photographs and recordings: IoU and pointing on the test.
+    """Correspondence learned from real photographs and recordings: `avc.measure` on the test.
 
-    "photographs_permuted_pointing" is the same network listening to another scene's sound.
     Raises `MediaError` where the photographs have not been fetched.
     """
     folder = stamps.available()
@@ -268,17 +259,7 @@ def photograph_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[st
     data = photograph_data(photograph_bank(folder), scale, seed)
     config = replace(photograph_config(scale, seed, device), progress=False)
     model, _ = avc.train(avc.Experience.of(data.train), config)
-    size, val = STILL.size, avc.Experience.of(data.val)
-    cut = avc.best_fraction(avc.localise(model, val, size), data.val.target()[:, 0])
-    test, target = avc.Experience.of(data.test), data.test.target()[:, 0]
-    values = avc.score(avc.localise(model, test, size), target, cut)
-    permuted = avc.baselines(model, test, size)["permuted audio"]
-    return {
-        "photographs_iou": values["iou"],
-        "photographs_pointing": values["pointing"],
-        "photographs_whole_image_iou": target.float().mean().item(),
-        "photographs_permuted_pointing": avc.score(permuted, target, cut)["pointing"],
-    }
+    return {f"photographs_{name}": value for name, value in avc.measure(model, data).items()}
 
 
 def correspondence_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
