@@ -1,0 +1,101 @@
+"""What DenseAV is measured by: prompted segmentation, retrieval, what each head hears.
+
+Source: the official evaluation code. Deviation: maps are made at the network's resolution and
+enlarged bilinearly to the masks'; the scores do not depend on the min-max scaling over the set.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from avcore import metrics
+from avcore.papers.denseav.model import DenseAV, Features, mask_steps
+from avcore.papers.denseav.similarity import paired_volume, pooled_similarity
+from avcore.papers.denseav.training import Clips, Recipe, similarities
+from avcore.support import AvcoreError
+
+BATCH = 64
+
+
+@torch.no_grad()
+def encode(model: DenseAV, clips: Clips) -> tuple[Features, Tensor]:
+    """Features of all clips on the CPU, and the mask of their steps (N, T)."""
+    model.eval()
+    device = model.log_scale.device
+    parts = []
+    for start in range(0, len(clips), BATCH):
+        batch = clips[start : start + BATCH]
+        parts.append(model(batch.image.to(device).float() / 255, batch.heard.to(device)))
+    joined = [torch.cat([part[i] for part in parts]).cpu() for i in range(4)]
+    features = Features(*joined, model.log_scale.detach().cpu())
+    return features, mask_steps(clips.mask, features.audio.shape[-1])
+
+
+def heatmaps(features: Features, mask: Tensor, heads: int, head: int | None = None) -> Tensor:
+    """Mean over marked steps of the best head's similarity (or of one head's), (N, h, w).
+
+    `mask` (N, T) marks the prompt: the steps with sound, or those of a word. Where it marks
+    nothing the map is 0.
+    """
+    maps = []
+    for start in range(0, len(mask), BATCH):
+        part = slice(start, start + BATCH)
+        volume = paired_volume(features.audio[part], features.image[part], heads).mean(2)
+        volume = volume.amax(1) if head is None else volume[:, head]  # (b, T, h, w)
+        weight = mask[part].to(volume.dtype)
+        total = torch.einsum("bthw,bt->bhw", volume, weight)
+        maps.append(total / weight.sum(1).clamp_min(1)[:, None, None])
+    return torch.cat(maps)
+
+
+def prompted_segmentation(maps: Tensor, target: Tensor, class_id: Tensor) -> dict[str, float]:
+    """Mean over classes of average precision and of the oracle's IoU, all pixels of a class pooled.
+
+    Parameters
+    ----------
+    maps
+        (N, h, w), enlarged to the masks.
+    target
+        (N, H, W) bool, the pixels of what the prompt names.
+    class_id
+        (N,), what each prompt names. The threshold of the IoU is the best for each class: oracle.
+    """
+    if not target.any():
+        raise AvcoreError("no pixel of any mask is marked; there is nothing to segment")
+    maps = metrics.resize_maps(maps, target.shape[-1])
+    scores = [
+        (
+            metrics.average_precision(maps[class_id == c], target[class_id == c]),
+            metrics.best_iou(maps[class_id == c], target[class_id == c]),
+        )
+        for c in class_id.unique()
+        if target[class_id == c].any()
+    ]
+    means = torch.tensor(scores, dtype=torch.float64).mean(0)
+    return {"ap": means[0].item(), "oracle_iou": means[1].item()}
+
+
+def retrieval(
+    features: Features, mask: Tensor, heads: int, recipe: Recipe, ks: tuple[int, ...] = (1, 5, 10)
+) -> dict[str, float]:
+    """Recall at k of pictures by sounds and of sounds by pictures.
+
+    As the official code does, heads are pooled one by one and then summed.
+    """
+    if recipe.pool == "global":
+        return metrics.recall_at_k(similarities(features, mask, heads, recipe), ks)
+    sims = pooled_similarity(features.audio, features.image, mask, heads, recipe.pool, "sum")
+    return metrics.recall_at_k(sims, ks)
+
+
+def head_scores(features: Features, mask: Tensor, heads: int) -> Tensor:
+    """Eq. 2 of each own pair for every head alone, (N, K)."""
+    rows = []
+    for start in range(0, len(mask), BATCH):
+        part = slice(start, start + BATCH)
+        volume = paired_volume(features.audio[part], features.image[part], heads)
+        best = volume.amax((-2, -1)).mean(2)  # (b, K, T)
+        weight = mask[part, None].to(best.dtype)
+        rows.append((best * weight).sum(-1) / weight.sum(-1).clamp_min(1))
+    return torch.cat(rows)
