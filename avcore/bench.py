@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from avcore import environment
+import torch
+
+from avcore import bench_kernels, environment
 from avcore.claims.record import results_folder
 from avcore.stage import MOVING, STILL, SceneConfig, Stage, render
 from avcore.support import AvcoreError, atomic_write
@@ -89,8 +91,28 @@ def build() -> list[Figure]:
     return [*figures, Figure("make_book", whole, "s", MAKE_BOOK_LIMIT, True)]
 
 
+def kernels() -> list[Figure]:
+    """Fast forms against the published ones, in one run; on a GPU too where there is one."""
+    on_cpu = bench_kernels.contest(bench_kernels.Similarity())
+    figures = [
+        Figure("similarity_cpu_speedup", round(on_cpu["speedup"], 2), "ratio", 3),
+        Figure("similarity_cpu_memory", round(on_cpu["memory_ratio"], 2), "ratio", 3),
+    ]
+    if torch.cuda.is_available():
+        case = bench_kernels.Similarity(batch=80, channels=192, side=28)
+        on_gpu = bench_kernels.contest(case, "cuda")
+        most = bench_kernels.largest_batch(case, "fast")
+        figures += [
+            Figure("similarity_gpu_speedup", round(on_gpu["speedup"], 2), "ratio", 5),
+            Figure("similarity_gpu_memory", round(on_gpu["memory_ratio"], 2), "ratio", 20),
+            Figure("similarity_gpu_largest_batch", most, "clips", case.batch),
+        ]
+    return figures
+
+
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "stage": stage_speed,
+    "kernels": kernels,
     "trials": trials,
     "build": build,
 }

@@ -249,3 +249,15 @@ def test_the_fused_kernel_equals_the_tiles_on_a_gpu(dtype):
         torch.testing.assert_close(on_cpu, on_gpu, rtol=1e-2, atol=1e-2 * on_cpu.abs().max().item())
     if dtype == torch.float32:
         torch.testing.assert_close(results[0][0], results[1][0])
+
+
+def test_the_published_form_of_the_bench_gives_the_same_numbers():
+    from avcore import bench_kernels
+
+    case = bench_kernels.Similarity(batch=3, channels=4, steps=5, side=3)
+    audio, image, mask = case.draw("cpu")
+    torch.testing.assert_close(
+        bench_kernels.published_similarity(audio, image, mask, 2),
+        pooled_similarity(audio, image, mask, 2),
+    )
+    assert bench_kernels.peak_memory(case, "fast") >= 0

@@ -440,6 +440,16 @@ def test_bars_show_every_seed() -> None:
         viz.bars({"a": [float("nan")]}, label="x")
 
 
+def test_bars_keep_their_words_apart() -> None:
+    long = "share of the held-out scenes in which it points right"
+    view = viz.bars({"a": 0.06, "b": 0.9}, label=long, reference=("chance", 0.08))
+    near, far, name = view.fig.layout.annotations
+    assert near.text == "0.06" and near.x == 0.08  # behind the line, not under it
+    assert far.x == 0.9 and name.text == "chance"
+    title = view.fig.layout.xaxis.title.text
+    assert title.replace("<br>", " ") == long and max(map(len, title.split("<br>"))) <= 32
+
+
 def test_explore_merges_figures_into_steps() -> None:
     def fn(a: int, b: float):
         return go.Figure(go.Scatter(y=[a, b, 0], name="same"), layout={"title": str(a)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from avcore.claims.claim import Claim
 from avcore.support import AvcoreError
 
@@ -20,7 +22,95 @@ C7 = Claim(
     "the fairer test and has not been recorded yet.",
 )
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (C7,)}
+DENSEAV = "DenseAV (CVPR 2024)"
+SOUNDS = "avcore.papers.denseav.experiments:sound_experiment"
+MIXED = "avcore.papers.denseav.experiments:mixed_experiment"
+MISA = "mean over time, max over space"
+
+D1 = Claim(
+    id="D1",
+    paper=DENSEAV,
+    sentence="A maximum over space in training makes dense features that localise the source; "
+    "averaged, global features do not.",
+    experiment=SOUNDS,
+    treatment=MISA,
+    baseline="global features",
+    metric="ap",
+)
+
+D2 = Claim(
+    id="D2",
+    paper=DENSEAV,
+    sentence="Good retrieval does not imply localisation: global features retrieve further ahead "
+    "of where they point than dense features do.",
+    experiment=SOUNDS,
+    treatment="global features",
+    baseline=MISA,
+    metric="ahead",
+)
+
+D3 = Claim(
+    id="D3",
+    paper=DENSEAV,
+    sentence="Two heads come to separate speech from other sounds without any label, beyond what "
+    "two halves of a single head's channels do.",
+    experiment=MIXED,
+    treatment="two heads",
+    baseline="one head, channels split",
+    metric="pred_dis",
+)
+
+D4 = Claim(
+    id="D4",
+    paper=DENSEAV,
+    sentence="The disentangling term sharpens the separation of the two heads.",
+    experiment=MIXED,
+    treatment="two heads",
+    baseline="two heads, no disentangling",
+    metric="act_dis",
+)
+
+D5 = Claim(
+    id="D5",
+    paper=DENSEAV,
+    sentence="Without the stability terms training collapses, so that localisation is lost.",
+    experiment=MIXED,
+    treatment="two heads",
+    baseline="no stability terms",
+    metric="ap",
+)
+
+D6 = Claim(
+    id="D6",
+    paper=DENSEAV,
+    sentence="Warming up the aligners alone, before the whole network learns, makes training "
+    "better behaved and its end better.",
+    experiment="avcore.papers.denseav.experiments:warm_up_experiment",
+    treatment="warm-up",
+    baseline="no warm-up",
+    metric="ap",
+)
+
+D7 = Claim(
+    id="D7",
+    paper=DENSEAV,
+    sentence="The mean over time and the maximum over space localise better than the mean over "
+    "both.",
+    experiment=SOUNDS,
+    treatment=MISA,
+    baseline="mean over time and space",
+    metric="ap",
+)
+
+D7B = replace(
+    D7,
+    id="D7b",
+    sentence="The mean over time and the maximum over space localise better than the maximum "
+    "over both.",
+    baseline="max over time and space",
+)
+
+CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (C7, D1, D2, D3, D4, D5, D6, D7, D7B)}
 
 
 def find_claim(claim_id: str, claims: dict[str, Claim] | None = None) -> Claim:

@@ -12,6 +12,7 @@ from avcore.viz.gallery import gallery
 from avcore.viz.heatmaps import heatmaps
 from avcore.viz.modes import mode
 from avcore.viz.player import audio_player, scene_player
+from avcore.viz.prompts import prompt_maps
 from avcore.viz.scoreboard import claim_card, claim_table
 from avcore.viz.sound import spectrogram, waveform_plot
 from avcore.viz.tables import results_table
@@ -30,6 +31,7 @@ __all__ = [
     "gallery",
     "heatmaps",
     "mode",
+    "prompt_maps",
     "results_table",
     "scene_player",
     "spectrogram",

@@ -217,7 +217,7 @@ def warm_up_experiment(
         model = small_denseav(heads=2).to(taught.log_scale.device)
     model.image_encoder.load_state_dict(taught.image_encoder.state_dict())
     model.audio_encoder.load_state_dict(taught.audio_encoder.state_dict())
-    warm_up = short.steps // 4 if variant == "warm-up" else 0
+    warm_up = max(short.steps // 4, 1) if variant == "warm-up" else 0
     data = make_data(("chirp", "chat"), scale, seed)
     history = train(model, data.train, short, replace(PLAIN, warm_up=warm_up))
     values = {

@@ -1,0 +1,124 @@
+"""The fast forms against the published ones, on the same machine in the same run.
+
+Each contest gives seconds and peak memory of one forward and backward pass of both. On the CPU
+the peak is the growth of the resident memory of a fresh process, on a GPU that of the allocator.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from avcore.papers.denseav.similarity import pooled_similarity
+
+Step = Callable[[], None]
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Pooled similarity of a batch with two heads; the sizes are those of the design's target."""
+
+    batch: int = 32
+    channels: int = 256  # of each head
+    steps: int = 50
+    side: int = 14
+    heads: int = 2
+
+    def draw(self, device: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of as many sounds as pictures, and a mask."""
+        generator = torch.Generator().manual_seed(0)
+        width = self.heads * self.channels
+        audio = torch.randn(self.batch, width, 1, self.steps, generator=generator)
+        image = torch.randn(self.batch, width, self.side, self.side, generator=generator)
+        mask = torch.ones(self.batch, self.steps, dtype=torch.bool)
+        return (
+            audio.to(device).requires_grad_(),
+            image.to(device).requires_grad_(),
+            mask.to(device),
+        )
+
+    def step(self, form: str, device: str) -> Step:
+        """One forward and backward pass of the "fast" or the "published" form."""
+        audio, image, mask = self.draw(device)
+        function = pooled_similarity if form == "fast" else published_similarity
+
+        def run() -> None:
+            audio.grad = image.grad = None
+            function(audio, image, mask, self.heads).mean().backward()
+
+        return run
+
+
+def published_similarity(audio: Tensor, image: Tensor, mask: Tensor, heads: int) -> Tensor:
+    """The straightforward form: the whole volume by one einsum, then one reduction after another.
+
+    Maximum over heads, width and height, mean over frequency, masked mean over time.
+    """
+    volume = torch.einsum(
+        "akcft,vkchw->avkhwft", audio.unflatten(1, (heads, -1)), image.unflatten(1, (heads, -1))
+    )
+    best = volume.amax(2).amax(-3).amax(-3).mean(-2)  # (A, V, T)
+    weight = mask[:, None].to(best.dtype)
+    return (best * weight).sum(-1) / weight.sum(-1)
+
+
+def contest(case: Similarity, device: str = "cpu") -> dict[str, float]:
+    """How many times faster, and how many times smaller at its peak, the fast form is."""
+    seconds = {form: [] for form in ("fast", "published")}
+    steps = {form: case.step(form, device) for form in seconds}
+    for _ in range(ROUNDS + 1):  # in turns, so that both meet the same disturbances
+        for form, step in steps.items():
+            began = time.perf_counter()
+            step()
+            if device != "cpu":
+                torch.cuda.synchronize()
+            seconds[form].append(time.perf_counter() - began)
+    medians = {form: statistics.median(values[1:]) for form, values in seconds.items()}
+    peak = {form: peak_memory(case, form, device) for form in seconds}
+    return {
+        "speedup": medians["published"] / medians["fast"],
+        "memory_ratio": peak["published"] / peak["fast"],
+    }
+
+
+def peak_memory(case: Similarity, form: str, device: str = "cpu") -> float:
+    """Bytes that one pass needs at its peak, its inputs and their gradients included."""
+    if device != "cpu":
+        torch.cuda.empty_cache()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        case.step(form, device)()
+        return torch.cuda.max_memory_allocated() - before
+    with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process with a clean peak
+        return pool.apply(_grown, (case, form))
+
+
+def _grown(case: Similarity, form: str) -> float:
+    """Growth of the process's peak resident memory, after a tiny pass has loaded all code."""
+    Similarity(2, 4, 3, 2).step(form, "cpu")()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    case.step(form, "cpu")()
+    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+
+
+def largest_batch(case: Similarity, form: str, device: str = "cuda", most: int = 4096) -> int:
+    """The largest batch (a power of two) of which one pass fits into the GPU's memory."""
+    size = 8
+    while size < most:
+        try:
+            larger = Similarity(2 * size, case.channels, case.steps, case.side, case.heads)
+            larger.step(form, device)()
+        except torch.OutOfMemoryError:
+            break
+        finally:
+            torch.cuda.empty_cache()
+        size *= 2
+    return size
