@@ -256,6 +256,6 @@ def test_audible_marks_sound_and_nothing_in_silence():
 
 
 def test_a_sound_too_short_for_the_aligner_is_an_error():
-    model = denseav.small_denseav()
+    model = denseav.small_denseav().eval()
     with pytest.raises(AvcoreError, match="too short: 1 steps"):
         model.encode_audio(torch.randn(1, 500))
