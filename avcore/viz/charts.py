@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from avcore.viz.theme import BLUE, DASHES, GREY, LINES, ORANGE
 from avcore.viz.view import text
 
 POINTS = 600  # values of one curve that a page draws
+LINE = 32  # characters of an axis title that a phone has room for
 JITTER = (0.0, 0.16, -0.16, 0.08, -0.08)  # so that seeds of equal value stay apart
 
 
@@ -146,13 +148,14 @@ def bars(
         customdata=names, hovertemplate="%{customdata}: mean %{x:.3f}<extra></extra>",
     )  # fmt: skip
     _seed_dots(fig, list(runs.values()))
-    _value_labels(fig, list(runs.values()), means)
+    _value_labels(fig, list(runs.values()), means, reference and reference[1])
     fig.update_yaxes(
         tickvals=list(range(len(runs))), ticktext=names, range=[len(runs) - 0.5, -0.5],
         showgrid=False, ticks="",
     )  # fmt: skip
-    fig.update_xaxes(title=text(label), rangemode="tozero")
-    top = 16
+    lines = [text(line) for line in wrap(label, LINE)]
+    fig.update_xaxes(title="<br>".join(lines), rangemode="tozero")
+    top, bottom = 16, 60 + 18 * (len(lines) - 1)
     if reference is not None:
         name, at = reference
         fig.add_vline(x=at, line={"dash": "dash", "width": 2, "color": ORANGE})
@@ -160,7 +163,8 @@ def bars(
             x=at, y=1, yref="paper", yanchor="bottom", text=text(name), showarrow=False
         )
         top = 30
-    fig.update_layout(height=top + 60 + 36 * len(runs), showlegend=False, margin={"t": top, "l": 8})
+    height = top + 36 * len(runs) + bottom
+    fig.update_layout(height=height, showlegend=False, margin={"t": top, "l": 8})
     words = "; ".join(f"{name} {mean:.3g}" for name, mean in zip(runs, means, strict=True))
     return figure(fig, caption, alt or f"{label}, means: {words}.")
 
@@ -178,10 +182,14 @@ def _seed_dots(fig: Any, runs: list[np.ndarray]) -> None:
     )
 
 
-def _value_labels(fig: Any, runs: list[np.ndarray], means: list[float]) -> None:
-    for i, (each, mean) in enumerate(zip(runs, means, strict=True)):
+def _value_labels(fig: Any, runs: list[np.ndarray], means: list[float], line: float | None) -> None:
+    """The mean at the end of each bar, or behind the reference `line` if that is close."""
+    ends = [max(float(each.max()), 0) for each in runs]
+    room = max(ends) / 6
+    for i, (end, mean) in enumerate(zip(ends, means, strict=True)):
+        behind = line is not None and 0 <= line - end < room
         fig.add_annotation(
-            x=max(float(each.max()), 0), y=i, text=f"{mean:.3g}", showarrow=False,
+            x=line if behind else end, y=i, text=f"{mean:.3g}", showarrow=False,
             xanchor="left", xshift=8,
         )  # fmt: skip
 
