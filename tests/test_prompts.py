@@ -33,7 +33,7 @@ def test_every_scene_and_prompt_is_a_step_and_texts_are_escaped(monkeypatch) -> 
     page = shown().html()
     data = json.loads(re.search(r'class="av-data"[^>]*>(.*?)</script>', page, re.S).group(1))
     assert len(data["steps"]) == 4
-    assert "the word" in page and "<a>" not in page and "from \u22121.00" in page
+    assert "the word" in page and "<a>" not in page and "from \u22120.90" in page
 
 
 def test_the_marked_steps_and_the_cells_lie_where_they_belong() -> None:

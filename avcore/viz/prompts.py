@@ -12,6 +12,7 @@ from avcore.support import AvcoreError, require
 from avcore.viz.encode import as_pictures, finite, mean_pool, picture_uri, to_numpy
 from avcore.viz.explore import LIMIT, Explorer, explore
 from avcore.viz.figure import Figure, figure
+from avcore.viz.heatmaps import _grey
 from avcore.viz.outline import loops
 from avcore.viz.theme import MAP_SCALE, ORANGE, SOUND_SCALE, colour_scale
 from avcore.viz.view import text
@@ -40,9 +41,10 @@ class Prompts:
             row_heights=[0.68, 0.32], subplot_titles=["picture", *map(text, self.heads)],
             specs=[[{}] * columns, [{"colspan": columns}, *[None] * (columns - 1)]],
         )  # fmt: skip
-        source, size = picture_uri(self.frames[scene]), self.frames.shape[1:3]
-        for column in range(1, columns + 1):
-            fig.add_image(source=source, hoverinfo="skip", row=1, col=column)
+        picture, size = self.frames[scene], self.frames.shape[1:3]
+        # Under the maps the picture is grey, so that every colour there is the map's.
+        for column, each in enumerate([picture, *[_grey(picture)] * len(self.heads)], 1):
+            fig.add_image(source=picture_uri(each), hoverinfo="skip", row=1, col=column)
         low, high = self.limits()
         for number, each in enumerate(self.maps[scene, prompt]):
             dy, dx = size[0] / each.shape[0], size[1] / each.shape[1]
@@ -68,8 +70,11 @@ class Prompts:
         return figure(fig, alt=f"A picture and a map of each head over it: {', '.join(found)}.")
 
     def limits(self) -> tuple[float, float]:
-        """What the ends of the colour scale stand for, the same in every picture."""
-        low, high = float(self.maps.min()), float(self.maps.max())
+        """The ends of the colour scale: 5 % of all values are darker, 0.5 % are brighter.
+
+        They are the same in every picture, so that a head that hears nothing stays dark.
+        """
+        low, high = (float(each) for each in np.percentile(self.maps, (5, 99.5)))
         return low, high if high > low else low + 1e-6 + abs(low) * 1e-6
 
     def _named(self, scene: int, prompt: int):
@@ -87,7 +92,7 @@ class Prompts:
         step = float(np.diff(self.times).mean()) if len(self.times) > 1 else self.seconds
         fig.add_bar(
             x=on.tolist(), y=[len(mel)] * len(on), width=step, marker={"color": ORANGE},
-            opacity=0.45, hovertemplate="step at %{x:.2f} s<extra></extra>", row=2, col=1,
+            opacity=0.4, hovertemplate="step at %{x:.2f} s<extra></extra>", row=2, col=1,
         )  # fmt: skip
         fig.update_xaxes(title="time (s)", range=[0, self.seconds], row=2, col=1)
         fig.update_yaxes(visible=False, range=[0, len(mel)], row=2, col=1)
