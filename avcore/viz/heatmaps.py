@@ -38,7 +38,7 @@ class Overlay:
         height, width = picture.shape[:2]
         fig = require("plotly.subplots", "viz").make_subplots(cols=2, horizontal_spacing=0.03)
         # Under the map the picture is grey, so that every colour there is the map's.
-        for column, each_picture in ((1, picture), (2, _grey(picture))):
+        for column, each_picture in ((1, picture), (2, grey(picture))):
             source = picture_uri(each_picture)
             fig.add_image(source=source, hoverinfo="skip", row=1, col=column)
         fig.add_heatmap(
@@ -157,7 +157,7 @@ def _pooled(each: np.ndarray) -> np.ndarray:
     return blocks.mean((1, 3))
 
 
-def _grey(picture: np.ndarray) -> np.ndarray:
+def grey(picture: np.ndarray) -> np.ndarray:
     """The luma (ITU-R BT.601) of a picture in all three colours, uint8."""
     luma = (picture @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
     return np.repeat(luma[..., None], 3, -1)

@@ -12,7 +12,7 @@ from avcore.support import AvcoreError, require
 from avcore.viz.encode import as_pictures, finite, mean_pool, picture_uri, to_numpy
 from avcore.viz.explore import LIMIT, Explorer, explore
 from avcore.viz.figure import Figure, figure
-from avcore.viz.heatmaps import _grey
+from avcore.viz.heatmaps import grey
 from avcore.viz.outline import loops
 from avcore.viz.theme import MAP_SCALE, ORANGE, SOUND_SCALE, colour_scale
 from avcore.viz.view import text
@@ -43,7 +43,7 @@ class Prompts:
         )  # fmt: skip
         picture, size = self.frames[scene], self.frames.shape[1:3]
         # Under the maps the picture is grey, so that every colour there is the map's.
-        for column, each in enumerate([picture, *[_grey(picture)] * len(self.heads)], 1):
+        for column, each in enumerate([picture, *[grey(picture)] * len(self.heads)], 1):
             fig.add_image(source=picture_uri(each), hoverinfo="skip", row=1, col=column)
         low, high = self.limits()
         for number, each in enumerate(self.maps[scene, prompt]):
