@@ -1,0 +1,106 @@
+"""VGGish: the audio features of AVSBench, from waveforms to 128 numbers each 0.96 s.
+
+Source: Hershey et al., "CNN Architectures for Large-Scale Audio Classification" (ICASSP 2017) and
+its public PyTorch port, whose weights load as they are. As in AVSBench the features are taken
+after the last ReLU, and the post-processing (PCA, quantisation) is left out.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from avcore.audio import resample
+from avcore.support import AvcoreError, CheckpointError
+
+SAMPLE_RATE = 16_000  # Hz
+WINDOW, HOP, N_FFT = 400, 160, 512  # samples
+BANDS, LOW, HIGH = 64, 125.0, 7500.0  # mel bands between two frequencies, Hz
+FRAMES = 96  # log-mel frames of one example
+OFFSET = 0.01  # added before the logarithm
+WIDTHS = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool")
+
+
+def examples(waveform: Tensor, sample_rate: int) -> Tensor:
+    """A mono waveform (n,) as log-mel examples (count, 1, 96, 64), one each 0.96 s.
+
+    What is left at the end and does not fill an example is dropped.
+
+    Raises
+    ------
+    AvcoreError
+        When the sound is shorter than one example (0.975 s).
+    """
+    if waveform.ndim != 1:
+        raise AvcoreError(f"a mono waveform (n,) is wanted, got {tuple(waveform.shape)}")
+    if sample_rate != SAMPLE_RATE:
+        waveform = resample(waveform, sample_rate, SAMPLE_RATE)
+    shortest = WINDOW + (FRAMES - 1) * HOP
+    if len(waveform) < shortest:
+        raise AvcoreError(
+            f"the sound is too short: {len(waveform) / SAMPLE_RATE:.2f} s, "
+            f"at least {shortest / SAMPLE_RATE:.3f} s"
+        )
+    windows = waveform.unfold(0, WINDOW, HOP)  # (frames, 400)
+    hann = torch.hann_window(WINDOW, dtype=waveform.dtype, device=waveform.device)
+    magnitude = torch.fft.rfft(windows * hann, N_FFT).abs()
+    log_mel = torch.log(magnitude @ _mel_matrix().to(magnitude) + OFFSET)
+    count = len(log_mel) // FRAMES
+    return log_mel[: count * FRAMES].view(count, 1, FRAMES, BANDS)
+
+
+@lru_cache(maxsize=1)
+def _mel_matrix() -> Tensor:
+    """(257, 64): triangles that are straight on the mel axis, unlike `avcore.audio.mel_filters`."""
+
+    def mel(frequency: Tensor) -> Tensor:
+        return 1127.0 * torch.log1p(frequency / 700.0)
+
+    bins = mel(torch.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1, dtype=torch.float64))[:, None]
+    low, high = mel(torch.tensor([LOW, HIGH], dtype=torch.float64)).tolist()
+    edges = torch.linspace(low, high, BANDS + 2, dtype=torch.float64)
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    matrix = torch.minimum(rising, falling).clamp_min(0)
+    matrix[0] = 0  # the constant part of the signal counts for nothing
+    return matrix
+
+
+class VGGish(nn.Module):
+    """Log-mel examples (B, 1, 96, 64) to features (B, 128), non-negative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = 1
+        for step in WIDTHS:
+            if step == "pool":
+                layers.append(nn.MaxPool2d(2, 2))
+            else:
+                layers += [nn.Conv2d(width, step, 3, padding=1), nn.ReLU(inplace=True)]
+                width = step
+        self.features = nn.Sequential(*layers)
+        self.embeddings = nn.Sequential(
+            nn.Linear(512 * 4 * 6, 4096), nn.ReLU(inplace=True),
+            nn.Linear(4096, 4096), nn.ReLU(inplace=True),
+            nn.Linear(4096, 128), nn.ReLU(inplace=True),
+        )  # fmt: skip
+
+    @classmethod
+    def from_official(cls, weights: dict[str, Tensor]) -> VGGish:
+        """The network with the public weights, in evaluation mode; else a `CheckpointError`."""
+        with torch.device("meta"):
+            model = cls()
+        try:
+            model.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            raise CheckpointError(f"these are not the weights of VGGish: {error}") from None
+        return model.eval()
+
+    def forward(self, example: Tensor) -> Tensor:
+        maps = self.features(example)  # (B, 512, 6, 4)
+        return self.embeddings(
+            maps.permute(0, 2, 3, 1).flatten(1)
+        )  # channels last, as in TensorFlow

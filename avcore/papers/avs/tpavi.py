@@ -1,0 +1,101 @@
+"""TPAVI: how the sound of a clip reaches every pixel of every frame, without the large matrix.
+
+Source: Zhou et al., "Audio-Visual Segmentation" (ECCV 2022), Sec. 3.2, and its public code. With
+θ, φ, g three 1×1×1 convolutions to C/2 channels and N = T·H·W, the paper computes
+
+    z = LayerNorm(x + W_z(θ(x) φ(a)ᵀ g(x) / N)),
+
+where a is the sound, tiled over all pixels. θ φᵀ is an N×N matrix, N = 15,680 for five frames of
+56×56. It has no softmax, so the products may be taken in the other order: M = φᵀ g / N is a C/2 by
+C/2 matrix, and θ M is the same thing. And φ(a) does not change over space, so only the sum of g
+over each frame enters M. Both steps are exact.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from avcore.support import AvcoreError, CheckpointError
+
+AUDIO_CHANNELS = 128
+
+
+class TPAVI(nn.Module):
+    """Temporal pixel-wise audio-visual interaction of features with C channels.
+
+    Attributes have the official names: `align_channel` brings the sound to C channels, `theta`,
+    `phi`, `g` and `W_z` are the convolutions, `norm_layer` the layer normalisation.
+    """
+
+    def __init__(self, channels: int, inner: int | None = None) -> None:
+        super().__init__()
+        inner = inner or max(channels // 2, 1)
+        self.align_channel = nn.Linear(AUDIO_CHANNELS, channels)
+        self.theta = nn.Conv3d(channels, inner, 1)
+        self.phi = nn.Conv3d(channels, inner, 1)
+        self.g = nn.Conv3d(channels, inner, 1)
+        self.W_z = nn.Sequential(nn.Conv3d(inner, channels, 1), nn.BatchNorm3d(channels))
+        nn.init.zeros_(self.W_z[1].weight)  # begins as the identity, then the normalisation
+        nn.init.zeros_(self.W_z[1].bias)
+        self.norm_layer = nn.LayerNorm(channels)
+
+    @classmethod
+    def from_official(cls, weights: dict[str, Tensor]) -> TPAVI:
+        """The block with published weights, in evaluation mode; a misfit is a `CheckpointError`."""
+        if "theta.weight" not in weights:
+            raise CheckpointError("these are not the weights of TPAVI: theta.weight is missing")
+        inner, channels = weights["theta.weight"].shape[:2]
+        model = cls(channels, inner)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise CheckpointError(f"these are not the weights of TPAVI: {error}") from None
+        return model.eval()
+
+    def forward(self, x: Tensor, audio: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Features x (B, C, T, H, W) and sound (B, T, 128) -> z like x, and the aligned sound.
+
+        The aligned sound is (B, T, C). Without sound the pixels attend to each other (the video
+        self-attention of the official code) and it is None.
+        """
+        self._check(x, audio)
+        theta = self.theta(x).flatten(2)  # (B, C/2, N)
+        if audio is None:
+            aligned, key, value = None, self.phi(x).flatten(2), self.g(x).flatten(2)
+        else:
+            aligned = self.align_channel(audio)
+            key = self.phi(aligned.transpose(1, 2)[..., None, None]).flatten(2)  # (B, C/2, T)
+            value = self._summed_over_space(x)  # (B, C/2, T)
+        matrix = key @ value.transpose(1, 2) / theta.shape[-1]  # M, (B, C/2, C/2)
+        y = (matrix.transpose(1, 2) @ theta).unflatten(2, x.shape[2:])
+        z = x + self.W_z(y)
+        return self.norm_layer(z.movedim(1, -1)).movedim(-1, 1), aligned
+
+    def _summed_over_space(self, x: Tensor) -> Tensor:
+        """Σ over the places of g(x): g is linear, so it may come after the sum."""
+        places = x.shape[-1] * x.shape[-2]
+        mean = self.g(x.mean((-2, -1), keepdim=True))
+        return places * mean.flatten(2)
+
+    def _check(self, x: Tensor, audio: Tensor | None) -> None:
+        channels = self.theta.in_channels
+        if x.ndim != 5 or x.shape[1] != channels:
+            raise AvcoreError(f"x must be (B, {channels}, T, H, W), got {tuple(x.shape)}")
+        wanted = (len(x), x.shape[2], AUDIO_CHANNELS)
+        if audio is not None and audio.shape != wanted:
+            raise AvcoreError(f"audio must be {wanted}, got {tuple(audio.shape)}")
+
+
+def published_form(block: TPAVI, x: Tensor, audio: Tensor) -> Tensor:
+    """The same z with the whole N×N matrix, as published; to compare with."""
+    frames, height, width = x.shape[2:]
+    tiled = block.align_channel(audio).transpose(1, 2)[..., None, None]
+    tiled = tiled.expand(-1, -1, -1, height, width)
+    theta, phi, g = (
+        layer(values).flatten(2)
+        for layer, values in ((block.theta, x), (block.phi, tiled), (block.g, x))
+    )
+    attention = theta.transpose(1, 2) @ phi / theta.shape[-1]  # (B, N, N)
+    y = (attention @ g.transpose(1, 2)).transpose(1, 2).unflatten(2, (frames, height, width))
+    z = x + block.W_z(y)
+    return block.norm_layer(z.movedim(1, -1)).movedim(-1, 1)

@@ -1,0 +1,136 @@
+"""AVS: the authors' numbers, the published form, bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from avcore.nn import vggish
+from avcore.papers import avs
+from avcore.papers.avs.tpavi import published_form
+from avcore.support import AvcoreError, CheckpointError
+from tests.pseudo_weights import pseudo_weights
+
+
+@pytest.fixture(scope="module")
+def vectors(request):
+    path = request.config.rootpath / "tests/reference/avs.npz"
+    with np.load(path) as file:
+        return {key: torch.tensor(file[key]) for key in file.files}
+
+
+def case(vectors, name):
+    return {k.split("/", 1)[1]: v for k, v in vectors.items() if k.startswith(f"{name}/")}
+
+
+# --- TPAVI -------------------------------------------------------------------------------------
+
+
+def test_tpavi_equals_the_authors(vectors):
+    ref = case(vectors, "tpavi_16")
+    weights = {k.removeprefix("sd."): v for k, v in ref.items() if k.startswith("sd.")}
+    block = avs.TPAVI.from_official(weights)
+    with torch.no_grad():
+        z, aligned = block(ref["x"], ref["audio"])
+        torch.testing.assert_close(z, ref["z"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(aligned, ref["audio_aligned"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(published_form(block, ref["x"], ref["audio"]), z)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_collapse_is_exact_forward_and_backward(training):
+    torch.manual_seed(0)
+    block = avs.TPAVI(12).double().train(training)
+    torch.nn.init.normal_(block.W_z[1].weight)
+    x = torch.randn(2, 12, 5, 4, 3, dtype=torch.float64)
+    audio = torch.randn(2, 5, 128, dtype=torch.float64)
+    results = []
+    for form in (lambda x: block(x, audio)[0], lambda x: published_form(block, x, audio)):
+        block.zero_grad()
+        inputs = x.clone().requires_grad_()
+        z = form(inputs)
+        z.square().sum().backward()
+        gradients = [parameter.grad.clone() for parameter in block.parameters()]
+        results.append([z.detach(), inputs.grad, *gradients])
+    for fast, published in zip(*results, strict=True):
+        torch.testing.assert_close(fast, published)
+
+
+def test_without_sound_the_pixels_attend_to_each_other():
+    torch.manual_seed(0)
+    block = avs.TPAVI(8).double().eval()
+    torch.nn.init.normal_(block.W_z[1].weight)
+    x = torch.randn(1, 8, 2, 3, 3, dtype=torch.float64)
+    z, aligned = block(x)
+    assert aligned is None
+    theta, phi, g = (layer(x).flatten(2) for layer in (block.theta, block.phi, block.g))
+    y = (theta.transpose(1, 2) @ phi / 18 @ g.transpose(1, 2)).transpose(1, 2).view(1, 4, 2, 3, 3)
+    by_hand = block.norm_layer((x + block.W_z(y)).movedim(1, -1)).movedim(-1, 1)
+    torch.testing.assert_close(z, by_hand)
+
+
+def test_tpavi_refuses_what_does_not_fit():
+    block = avs.TPAVI(8)
+    with pytest.raises(AvcoreError, match=r"x must be \(B, 8, T, H, W\)"):
+        block(torch.randn(1, 4, 2, 3, 3))
+    with pytest.raises(AvcoreError, match=r"audio must be \(1, 2, 128\), got \(1, 3, 128\)"):
+        block(torch.randn(1, 8, 2, 3, 3), torch.randn(1, 3, 128))
+    with pytest.raises(CheckpointError, match=r"theta\.weight is missing"):
+        avs.TPAVI.from_official({})
+
+
+# --- losses ------------------------------------------------------------------------------------
+
+
+def test_losses_equal_the_authors(vectors):
+    ref = case(vectors, "avs_losses_0")
+    audio = [ref[f"audio{stage}"] for stage in range(4)]
+    visual = [ref[f"visual{stage}"] for stage in range(4)]
+    found = {
+        "s4_bce": avs.first_frame_bce(ref["logits"], ref["gt_first"]),
+        "ms3_bce": avs.all_frames_bce(ref["logits"], ref["gt_all"]),
+        "s4_avm": avs.avm_loss(ref["logits"], audio, visual, "cosine"),
+        "ms3_avm_av_kl": avs.avm_loss(ref["logits"], audio, visual),
+        "ms3_avm_av_kl_thr": avs.avm_loss(ref["logits"], audio, visual, threshold=True),
+        "ms3_avm_vv_kl": avs.avm_loss(ref["logits"], audio, visual, target="visual"),
+        "ms3_avm_av_euclid": avs.avm_loss(ref["logits"], audio, visual, "euclidean"),
+    }
+    for name, value in found.items():
+        assert value.item() == pytest.approx(ref[name].item(), rel=1e-4), name
+
+
+def test_losses_refuse_what_does_not_fit():
+    logits, features = torch.randn(10, 1, 8, 8), torch.randn(10, 4, 2, 2)
+    with pytest.raises(AvcoreError, match="10 frames cannot be 3 clips"):
+        avs.first_frame_bce(logits, torch.ones(3, 1, 8, 8))
+    with pytest.raises(AvcoreError, match="logits and masks differ"):
+        avs.all_frames_bce(logits, torch.ones(10, 1, 4, 4))
+    with pytest.raises(AvcoreError, match="unknown form 'l1'"):
+        avs.avm_loss(logits, [torch.randn(2, 5, 4)], [features], "l1")
+    with pytest.raises(AvcoreError, match="do not fit"):
+        avs.avm_loss(logits, [torch.randn(2, 5, 3)], [features])
+    with pytest.raises(AvcoreError, match="as many sounds as stages"):
+        avs.avm_loss(logits, [], [])
+
+
+# --- VGGish ------------------------------------------------------------------------------------
+
+
+def test_vggish_equals_the_public_port(vectors):
+    ref = case(vectors, "vggish_a")
+    examples = vggish.examples(ref["wave"], int(ref["sr"]))
+    torch.testing.assert_close(examples, ref["examples"], rtol=1e-4, atol=1e-4)
+    model = vggish.VGGish.from_official(pseudo_weights("vggish"))
+    with torch.no_grad():
+        torch.testing.assert_close(model(examples), ref["embedding"], rtol=1e-4, atol=1e-4)
+
+
+def test_vggish_names_what_is_wrong():
+    with pytest.raises(AvcoreError, match=r"too short: 0\.50 s, at least 0\.975 s"):
+        vggish.examples(torch.randn(8000), 16_000)
+    with pytest.raises(AvcoreError, match="mono"):
+        vggish.examples(torch.randn(2, 16_000), 16_000)
+    with pytest.raises(CheckpointError, match="not the weights of VGGish"):
+        vggish.VGGish.from_official({"features.0.weight": torch.zeros(1)})
+    assert vggish.examples(torch.randn(44_100 * 2), 44_100).shape == (2, 1, 96, 64)
