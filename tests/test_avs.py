@@ -80,6 +80,42 @@ def test_tpavi_refuses_what_does_not_fit():
         avs.TPAVI.from_official({})
 
 
+# --- the published models ----------------------------------------------------------------------
+
+
+def test_the_published_resnet_model_equals_the_authors(vectors):
+    ref = case(vectors, "avs_resnet50")
+    generator = torch.Generator().manual_seed(int(ref["seed"]))
+    frames = torch.randn(5, 3, 64, 64, generator=generator)
+    audio = torch.randn(5, 128, generator=generator)
+    model = avs.AVSModel.from_official(pseudo_weights("avs_resnet50"))
+    with torch.no_grad():
+        found = model(frames, audio)
+    for value, expected in (
+        (found.logits, ref["logits"]),
+        (found.stages[2], ref["stage3"]),
+        (found.audio[0], ref["audio0"]),
+    ):
+        limit = 1e-4 * expected.abs().max().item()
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=limit)
+
+
+def test_the_published_pvt_model_takes_its_weights_and_gives_masks():
+    model = avs.AVSModel.from_official(pseudo_weights("avs_pvt"), backbone="pvt_v2_b5")
+    with torch.no_grad():
+        found = model(torch.randn(5, 3, 64, 64), torch.randn(5, 128))
+    assert found.logits.shape == (5, 1, 64, 64)
+    assert [stage.shape[-1] for stage in found.stages] == [16, 8, 4, 2]
+    assert torch.isfinite(found.logits).all()
+
+
+def test_models_name_what_is_wrong():
+    with pytest.raises(AvcoreError, match="unknown backbone 'vgg'"):
+        avs.AVSModel.from_official({}, "vgg")
+    with pytest.raises(CheckpointError, match="not the weights of AVS"):
+        avs.AVSModel.from_official({"resnet.conv1.weight": torch.zeros(1)})
+
+
 # --- losses ------------------------------------------------------------------------------------
 
 
