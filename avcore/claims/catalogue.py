@@ -36,6 +36,10 @@ D1 = Claim(
     treatment=MISA,
     baseline="global features",
     metric="ap",
+    explanation="The gap is wide on every seed: about 0.40 against 0.22 in average precision, and "
+    "the peak is on the source more than twice as often. Features that were averaged "
+    "before they were compared are better than marking everything, since a single "
+    "thing fills much of a small picture.",
 )
 
 D2 = Claim(
@@ -47,6 +51,9 @@ D2 = Claim(
     treatment="global features",
     baseline=MISA,
     metric="ahead",
+    explanation="The two networks retrieve about equally well and point very differently. On the "
+    "stage recall at 10 is low for both, because dozens of pictures show the right "
+    "kind of thing and any of them fits the sound.",
 )
 
 D3 = Claim(
@@ -58,6 +65,12 @@ D3 = Claim(
     treatment="two heads",
     baseline="one head, channels split",
     metric="pred_dis",
+    explanation="The interval excludes zero, by one point in a hundred: do not read it as the "
+    "paper's separation. Prediction of the kind from the heads is 0.51 to 0.55 on all "
+    "seeds, where 0.5 is chance, so both heads hear words and sounds alike. Here a "
+    "word and a sound come with the same kind of picture, and one visual feature "
+    "serves both; the paper's two sets show different worlds. Longer training has not "
+    "been tried.",
 )
 
 D4 = Claim(
@@ -68,6 +81,8 @@ D4 = Claim(
     treatment="two heads",
     baseline="two heads, no disentangling",
     metric="act_dis",
+    explanation="The seeds disagree, in both directions. Since the heads hardly separate words "
+    "from sounds at this scale (D3), there is little to sharpen.",
 )
 
 D5 = Claim(
@@ -100,6 +115,9 @@ D7 = Claim(
     treatment=MISA,
     baseline="mean over time and space",
     metric="ap",
+    explanation="All seeds agree. The mean over space is a comparison of averages and never asks "
+    "where; it still learns something about places, because its features see a part "
+    "of the picture each.",
 )
 
 D7B = replace(
@@ -108,6 +126,8 @@ D7B = replace(
     sentence="The mean over time and the maximum over space localise better than the maximum "
     "over both.",
     baseline="max over time and space",
+    explanation="All seeds agree: the maximum over both hardly leaves chance in as many steps, "
+    "since one step and one place of each pair receive all of the gradient.",
 )
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (C7, D1, D2, D3, D4, D5, D6, D7, D7B)}
