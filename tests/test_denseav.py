@@ -86,6 +86,15 @@ def test_a_missing_or_foreign_checkpoint_file_says_where_to_get_one(tmp_path):
         official.load_file(tmp_path / "list.ckpt")
 
 
+def test_the_name_of_a_checkpoint_file_says_how_many_heads(tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(official, "load", lambda weights, heads, fold: found.append(heads))
+    for name in ("denseav_sound", "denseav_2head", "mine"):
+        torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / f"{name}.ckpt")
+        official.load_file(tmp_path / f"{name}.ckpt")
+    assert found == [1, 2, 2]
+
+
 def test_pictures_and_sounds_are_prepared_as_the_encoders_want_them():
     image = official.prepare_image(torch.rand(1, 3, 300, 400))
     assert image.shape == (1, 3, 224, 224)

@@ -1,7 +1,7 @@
 """The published DenseAV: DINO ViT-S/8 and HuBERT large, filled from the authors' checkpoints.
 
-Source: https://github.com/mhamilton723/DenseAV, checkpoints "language", "sound" and
-"sound_and_language" (the last has two heads).
+Source: https://github.com/mhamilton723/DenseAV, checkpoints `denseav_sound.ckpt`,
+`denseav_language.ckpt` and `denseav_2head.ckpt` (sound and language).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from avcore.support import CheckpointError
 CHANNELS = 384
 IMAGE_SIZE = 224  # pixels
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-HEADS = {"language": 1, "sound": 1, "sound_and_language": 2}
+HEADS = {"denseav_sound": 1, "denseav_language": 1, "denseav_2head": 2}
 WHERE = (
-    "download denseav_sound_and_language.ckpt (or denseav_language.ckpt, denseav_sound.ckpt) from "
-    "the DenseAV project page, https://aka.ms/denseav, and give its path"
+    "download denseav_2head.ckpt, denseav_sound.ckpt or denseav_language.ckpt from the list of "
+    "models of https://github.com/mhamilton723/DenseAV and give its path"
 )
 
 RENAMED = {  # beginnings of the official names, and ours
@@ -64,7 +64,7 @@ def load(weights: dict[str, Tensor], heads: int = 2, fold: bool = False) -> Dens
     weights
         The official state dict.
     heads
-        2 for the checkpoint of sound and language, 1 for the others; see `HEADS`.
+        2 for `denseav_2head`, 1 for the others; see `HEADS`.
     fold
         Whether LoRA becomes part of the layers it adapts; otherwise it is kept and can be trained.
 
@@ -90,8 +90,12 @@ def load(weights: dict[str, Tensor], heads: int = 2, fold: bool = False) -> Dens
     return model.eval()
 
 
-def load_file(path: str | Path, heads: int = 2, fold: bool = False) -> DenseAV:
-    """The published model from a downloaded checkpoint file; only weights are read from it."""
+def load_file(path: str | Path, heads: int | None = None, fold: bool = False) -> DenseAV:
+    """The published model from a downloaded checkpoint file; only weights are read from it.
+
+    Without `heads` the file's name decides, see `HEADS`; an unknown name has two.
+    """
+    heads = heads or HEADS.get(Path(path).stem, 2)
     if not Path(path).is_file():
         raise CheckpointError(f"there is no checkpoint at {path}; {WHERE}")
     try:
