@@ -12,8 +12,7 @@ from avcore.support import AvcoreError, require
 from avcore.viz.encode import as_pictures, finite, mean_pool, picture_uri, to_numpy
 from avcore.viz.explore import LIMIT, Explorer, explore
 from avcore.viz.figure import Figure, figure
-from avcore.viz.heatmaps import grey
-from avcore.viz.outline import loops
+from avcore.viz.heatmaps import grey, outline
 from avcore.viz.theme import MAP_SCALE, ORANGE, SOUND_SCALE, colour_scale
 from avcore.viz.view import text
 
@@ -54,7 +53,7 @@ class Prompts:
                 colorscale=colour_scale(MAP_SCALE), row=1, col=number + 2,
                 hovertemplate="x %{x:.0f}, y %{y:.0f}: %{z:.3f}<extra></extra>",
             )  # fmt: skip
-        _outline(fig, self.masks[scene, prompt], columns)
+        outline(fig, self.masks[scene, prompt], range(1, columns + 1), widths=(4, 1.5))
         self._sound(fig, scene, prompt)
         fig.update_xaxes(visible=False, constrain="domain", range=[-0.5, size[1] - 0.5], row=1)
         fig.update_yaxes(visible=False, constrain="domain", range=[size[0] - 0.5, -0.5], row=1)
@@ -177,16 +176,3 @@ def _small(mel: np.ndarray) -> np.ndarray:
     bands = mean_pool(mel.swapaxes(-1, -2), BANDS).swapaxes(-1, -2)
     small = mean_pool(bands, INSTANTS)
     return np.maximum(small, small.max((-2, -1), keepdims=True) - 8)
-
-
-def _outline(fig: Any, mask: np.ndarray, columns: int) -> None:
-    points: list[list[float | None]] = []
-    for corners in loops(mask):
-        points += [*(corners - 0.5).tolist(), [None, None]]
-    x, y = zip(*points, strict=True) if points else ([None], [None])
-    for column in range(1, columns + 1):
-        for colour, width in (("rgba(0,0,0,0.75)", 4), ("#ffffff", 1.5)):
-            fig.add_scatter(
-                x=list(x), y=list(y), mode="lines", line={"color": colour, "width": width},
-                hoverinfo="skip", row=1, col=column,
-            )  # fmt: skip

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from avcore import metrics
+from avcore.papers import avc
 from avcore.papers.denseav.evaluation import (
     encode,
     head_scores,
@@ -96,15 +97,10 @@ def join(parts: list[Clips]) -> Clips:
 
 def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
     """The training of chapters 50 and 51 and of all their claims."""
-    return TrainConfig(
+    return replace(
+        avc.train_config(scale, seed, device),
         steps=by_scale(scale, smoke=4, quick=600, full=6000),
         batch_size=by_scale(scale, smoke=16, quick=64, full=64),
-        learning_rate=1e-3,
-        weight_decay=1e-3,
-        warmup=by_scale(scale, smoke=1, quick=30, full=200),
-        clip_norm=1.0,
-        seed=seed,
-        device=device,
     )
 
 
@@ -117,15 +113,12 @@ def fit_small(
     return model, train(model, clips, config, recipe, **fit_args)
 
 
-def measure(
-    model: DenseAV, prompted: Prompted, recipe: Recipe, heads: int | None = None
-) -> dict[str, float]:
+def measure(model: DenseAV, prompted: Prompted, recipe: Recipe) -> dict[str, float]:
     """AP, oracle IoU, pointing, and recall at 10 averaged over both ways, on held-out scenes."""
-    heads = heads or model.heads
     features, mask = encode(model, prompted.clips)
-    maps = heatmaps(features, mask, heads)
+    maps = heatmaps(features, mask, model.heads)
     size = prompted.target.shape[-1]
-    found = retrieval(features, mask, heads, recipe)
+    found = retrieval(features, mask, model.heads, recipe)
     return {
         **prompted_segmentation(maps, prompted.target, prompted.class_id),
         "pointing": metrics.pointing(metrics.resize_maps(maps, size), prompted.target)
@@ -182,13 +175,24 @@ def mixed_experiment(variant: str, seed: int, scale: str, device: str = "auto") 
     data = make_data(("chirp", "chat"), scale, seed)
     config = replace(train_config(scale, seed, device), progress=False)
     model, history = fit_small(data.train, config, recipe, heads)
-    values = {}
-    for kind, prompted in data.test.items():
-        values |= {f"{kind}_{k}": v for k, v in measure(model, prompted, recipe).items()}
-    values |= head_disentanglement(model, data.test)
-    values["ap"] = (values["chirp_ap"] + values["chat_ap"]) / 2
-    values["nce"] = sum(history["nce"][-20:]) / len(history["nce"][-20:])
-    return values
+    return {
+        **_measure_kinds(model, data.test, recipe, history),
+        **head_disentanglement(model, data.test),
+    }
+
+
+def _measure_kinds(
+    model: DenseAV, kinds: dict[str, Prompted], recipe: Recipe, history: History
+) -> dict[str, float]:
+    """`measure` of each kind, the mean of their AP, and the last 20 values of InfoNCE averaged."""
+    values = {
+        f"{kind}_{name}": value
+        for kind, prompted in kinds.items()
+        for name, value in measure(model, prompted, recipe).items()
+    }
+    last = history["nce"][-20:]
+    values["ap"] = sum(values[f"{kind}_ap"] for kind in kinds) / len(kinds)
+    return {**values, "nce": sum(last) / len(last)}
 
 
 def head_disentanglement(
@@ -220,14 +224,7 @@ def warm_up_experiment(
     warm_up = max(short.steps // 4, 1) if variant == "warm-up" else 0
     data = make_data(("chirp", "chat"), scale, seed)
     history = train(model, data.train, short, replace(PLAIN, warm_up=warm_up))
-    values = {
-        f"{kind}_{name}": value
-        for kind, prompted in data.test.items()
-        for name, value in measure(model, prompted, PLAIN).items()
-    }
-    values["ap"] = (values["chirp_ap"] + values["chat_ap"]) / 2
-    values["nce"] = sum(history["nce"][-20:]) / len(history["nce"][-20:])
-    return values
+    return _measure_kinds(model, data.test, PLAIN, history)
 
 
 def baseline_maps(

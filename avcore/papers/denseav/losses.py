@@ -10,8 +10,8 @@ from itertools import combinations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from avcore.papers import avc
 from avcore.papers.denseav.similarity import paired_volume
 
 
@@ -21,9 +21,7 @@ def info_nce(sims: Tensor) -> Tensor:
     Eq. 3 and its mirror image; sims (B, B), own pairs on the diagonal. The mean is subtracted
     first, as in the official code, which changes no loss but keeps half precision in range.
     """
-    sims = sims - sims.mean()
-    own = torch.arange(len(sims), device=sims.device)
-    return (functional.cross_entropy(sims, own) + functional.cross_entropy(sims.T, own)) / 2
+    return avc.info_nce(sims - sims.mean())
 
 
 def disentanglement(audio: Tensor, image: Tensor, heads: int) -> Tensor:
