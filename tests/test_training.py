@@ -329,7 +329,7 @@ def test_it_trains_on_cuda_in_mixed_precision(tmp_path):
 # --- several processes ----------------------------------------------------------------------
 
 DDP_SCRIPT = """
-    import sys, torch
+    import os, sys, torch
     from torch import nn
     from avcore.training import Shuffled, TrainConfig, fit, seeded
     with seeded(3):
@@ -340,6 +340,8 @@ DDP_SCRIPT = """
         error = (model(batch[0]) - batch[1]).square().mean()
         return {"loss": error, "share": torch.tensor(len(batch[0]))}
     fit(model, loss, Shuffled((x, x.sum(1, keepdim=True)), 8), config)
+    torch.distributed.barrier()
+    os._exit(0)  # gloo's threads may still hold tensors, and now and then abort a normal exit
 """
 
 
