@@ -66,6 +66,30 @@ def test_the_verdict_by_hand(differences, direction, expected):
     assert verdict(differences, direction) == expected
 
 
+@pytest.mark.parametrize(
+    ("differences", "expected"),
+    [
+        ([-0.01, 0.0, 0.02], "reproduced"),
+        ([0.01, 0.01, 0.02], "reproduced"),  # a difference, but none that counts
+        ([-0.01, 0.02, 0.05], "inconclusive"),
+        ([0.04, 0.05, 0.06], "contradicted"),
+        ([-0.04, -0.05, -0.06], "contradicted"),
+        ([0.0, 0.0], "not judged"),
+    ],
+)
+def test_equality_is_judged_within_a_margin(differences, expected):
+    assert verdict(differences, "equal", margin=0.03) == expected
+
+
+@pytest.mark.parametrize(
+    ("direction", "margin", "words"),
+    [("up", 0.0, "higher, lower, equal"), ("equal", 0.0, "margin"), ("higher", 0.1, "margin")],
+)
+def test_a_direction_that_makes_no_sense_is_refused(direction, margin, words):
+    with pytest.raises(AvcoreError, match=words):
+        verdict([0.1, 0.2, 0.3], direction, margin)
+
+
 def test_three_values_give_their_range_and_little_certainty():
     assert bootstrap_interval([0.3, 0.1, 0.2]) == pytest.approx((0.1, 0.3))
     assert sign_test([0.3, 0.1, 0.2]) == pytest.approx(1 / 4)

@@ -20,6 +20,7 @@ from avcore.stage import MOVING, STILL, Stage
 from avcore.stage.scene import Scene, SceneConfig, Source, Word
 from avcore.support import AvcoreError
 from avcore.viz import charts, encode, outline
+from avcore.viz.forest import forest
 from avcore.viz.theme import OUTLINES, colour_table
 
 go = pytest.importorskip("plotly.graph_objects")
@@ -132,6 +133,18 @@ def record(differences: list[float], verdict: str, **more: object) -> dict:
         "seconds": 12.0,
         **more,
     }
+
+
+def test_the_forest_shades_what_is_claimed():
+    higher = forest(record([0.1, 0.2], "reproduced"))
+    equal = forest(record([0.1, 0.2], "inconclusive", direction="equal", margin=0.3))
+
+    def shade(drawing: str) -> tuple[float, float]:
+        left, width = re.search(r'av-side" x="([\d.]+)" width="([\d.]+)"', drawing).groups()
+        return float(left), 190 - float(left) - float(width)
+
+    assert shade(higher)[0] > 0 and shade(higher)[1] == 0  # from zero to the right end
+    assert shade(equal)[0] == pytest.approx(shade(equal)[1], abs=0.2) and shade(equal)[0] > 0
 
 
 @functools.cache

@@ -11,6 +11,17 @@ from avcore.support import SCALES, AvcoreError
 Experiment = Callable[..., dict[str, float]]
 
 
+DIRECTIONS = ("higher", "lower", "equal")
+
+
+def check_direction(direction: str, margin: float) -> None:
+    """An unknown direction, or a margin where none belongs or is missing, is an `AvcoreError`."""
+    if direction not in DIRECTIONS:
+        raise AvcoreError(f"a claim's direction is {', '.join(DIRECTIONS)}, not {direction!r}")
+    if (direction == "equal") != (margin > 0):
+        raise AvcoreError(f"only 'equal' has a margin, above 0; got {direction!r} with {margin}")
+
+
 @dataclass(frozen=True)
 class Reported:
     """A figure of the paper's own: what it measures, its value, and where it is printed."""
@@ -37,7 +48,9 @@ class Claim:
         The two variants that are compared, with the same seed.
     metric, direction
         Which of the numbers is compared, and whether the claim says that the treatment's is
-        "higher" or "lower" than the baseline's.
+        "higher" or "lower" than the baseline's, or "equal" to it.
+    margin
+        For "equal": the largest difference that counts for nothing, in the metric's unit.
     reported
         The paper's own figures; empty when it prints none.
     explanation
@@ -54,13 +67,13 @@ class Claim:
     baseline: str
     metric: str
     direction: str = "higher"
+    margin: float = 0.0
     reported: tuple[Reported, ...] = ()
     explanation: str = ""
     scales: tuple[str, ...] = SCALES
 
     def __post_init__(self) -> None:
-        if self.direction not in ("higher", "lower"):
-            raise AvcoreError(f"a claim's direction is higher or lower, not {self.direction!r}")
+        check_direction(self.direction, self.margin)
         if not self.id.isalnum():
             raise AvcoreError(f"a claim's id is letters and digits, not {self.id!r}")
 

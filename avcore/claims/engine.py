@@ -57,9 +57,10 @@ def reproduce(
     Returns
     -------
     The record of each claim. Fields: `id`, `paper`, `sentence`, `metric`, `direction`,
-    `treatment`, `baseline`, `reported`, `explanation`, `scale`, `seeds`, `treatment_values`,
-    `baseline_values`, `differences`, `mean_difference`, `interval`, `confidence`, `sign_test`,
-    `verdict`, `seconds`, `device`, `hardware`, `commit`, `versions`, `fingerprint`, `runs`.
+    `margin`, `treatment`, `baseline`, `reported`, `explanation`, `scale`, `seeds`,
+    `treatment_values`, `baseline_values`, `differences`, `mean_difference`, `interval`,
+    `confidence`, `sign_test`, `verdict`, `seconds`, `device`, `hardware`, `commit`, `versions`,
+    `fingerprint`, `runs`.
 
     Raises
     ------

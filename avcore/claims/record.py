@@ -114,7 +114,7 @@ def summarise(claim: Claim, scale: str, runs: list[Run]) -> dict[str, Any]:
     treated, plain = by_variant[claim.treatment], by_variant[claim.baseline]
     seeds = sorted(treated.keys() & plain.keys())
     differences = [treated[seed] - plain[seed] for seed in seeds]
-    judged = NOT_JUDGED if scale == "smoke" else verdict(differences, claim.direction)
+    judged = NOT_JUDGED if scale == "smoke" else verdict(differences, claim.direction, claim.margin)
     described = asdict(claim) | {"experiment": claim.experiment_name}
     return {
         "format": FORMAT,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from avcore.claims.claim import check_direction
 from avcore.support import AvcoreError
 
 FEWEST_SEEDS = 3
@@ -57,7 +58,10 @@ def sign_test(differences: Sequence[float]) -> float | None:
 
 
 def verdict(
-    differences: Sequence[float], direction: str = "higher", confidence: float = 0.95
+    differences: Sequence[float],
+    direction: str = "higher",
+    margin: float = 0.0,
+    confidence: float = 0.95,
 ) -> str:
     """Judge a claim by its differences, treatment minus baseline, one a seed.
 
@@ -66,12 +70,19 @@ def verdict(
     "reproduced" when the bootstrap interval of the mean excludes zero on the claimed side,
     "contradicted" when it excludes zero on the other, "inconclusive" when it holds zero, and
     "not judged" for fewer than three seeds. See `bootstrap_interval` for how little three say.
+
+    A claim that two variants are "equal" is reproduced when the interval lies within `margin` of
+    zero, contradicted when it lies beyond the margin on one side, else inconclusive: that no
+    difference was found is not yet equality.
     """
-    if direction not in ("higher", "lower"):
-        raise AvcoreError(f"a claim's direction is higher or lower, not {direction!r}")
+    check_direction(direction, margin)
     if len(differences) < FEWEST_SEEDS:
         return NOT_JUDGED
     low, high = bootstrap_interval(differences, confidence)
+    if direction == "equal":
+        if -margin < low and high < margin:
+            return "reproduced"
+        return "contradicted" if low > margin or high < -margin else "inconclusive"
     if low <= 0 <= high:
         return "inconclusive"
     return "reproduced" if (low > 0) == (direction == "higher") else "contradicted"

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from avcore.audio import resample
-from avcore.support import AvcoreError, CheckpointError
+from avcore.nn.weights import fill
+from avcore.support import AvcoreError
 
 SAMPLE_RATE = 16_000  # Hz
 WINDOW, HOP, N_FFT = 400, 160, 512  # samples
@@ -93,10 +94,7 @@ class VGGish(nn.Module):
         """The network with the public weights, in evaluation mode; else a `CheckpointError`."""
         with torch.device("meta"):
             model = cls()
-        try:
-            model.load_state_dict(weights, assign=True)
-        except RuntimeError as error:
-            raise CheckpointError(f"these are not the weights of VGGish: {error}") from None
+        fill(model, weights, "this state dict", assign=True)
         return model.eval()
 
     def forward(self, example: Tensor) -> Tensor:

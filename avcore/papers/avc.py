@@ -21,7 +21,7 @@ from torch.nn import functional
 from avcore import metrics
 from avcore.audio import log_mel
 from avcore.nn.backbones import ImageStream, SoundStream
-from avcore.stage import SPLITS, STILL, AssetBank, SceneBatch, Stage, render
+from avcore.stage import STILL, AssetBank, SceneBatch, render_splits
 from avcore.support import AvcoreError, by_scale
 from avcore.training import History, Shuffled, TrainConfig, fit, seeded
 
@@ -128,14 +128,18 @@ def train(
         model = Correspondence(pool=pool)
 
     def loss_fn(model: nn.Module, batch: Experience) -> Tensor:
-        mirrored = torch.rand(len(batch.image), device=batch.image.device) < 0.5
-        image = batch.image.float() / 255
-        image = torch.where(mirrored[:, None, None, None], image.flip(-1), image)
+        image = mirror_at_random(batch.image.float() / 255)
         return LOSS_FUNCTIONS[loss](model(image, batch.mel))
 
     batches = Shuffled(experience, config.batch_size, config.seed)
     history = fit(model, loss_fn, batches, config, **fit_args)
     return model, history
+
+
+def mirror_at_random(image: Tensor) -> Tensor:
+    """Pictures (B, …, H, W), about half of them as in a mirror."""
+    mirrored = torch.rand(len(image), device=image.device) < 0.5
+    return torch.where(mirrored.view(-1, *[1] * (image.ndim - 1)), image.flip(-1), image)
 
 
 @torch.no_grad()
@@ -231,13 +235,7 @@ def make_data(
         scale, smoke=(64, 16, 16), quick=(4000, 200, 400), full=(40_000, 500, 2000)
     )
     workers = 0 if scale == "smoke" else workers
-    parts = zip((LEARN, STILL, STILL), SPLITS, counts, strict=True)
-    return Data(
-        *(
-            render(Stage(config, bank, seed), split, n, workers=workers)
-            for config, split, n in parts
-        )
-    )
+    return Data(*render_splits(LEARN, STILL, counts, bank, seed, workers))
 
 
 def measure(model: Correspondence, data: Data) -> dict[str, float]:
@@ -298,6 +296,7 @@ __all__ = [
     "localise",
     "make_data",
     "measure",
+    "mirror_at_random",
     "pair_bce",
     "saliency",
     "score",

@@ -1,7 +1,14 @@
 """The stage: a synthetic world of scenes with sound, motion, speech and pixel truth."""
 
 from avcore.stage.bank import ProceduralBank
-from avcore.stage.batch import SceneBatch, SceneDataset, collate, join, render
+from avcore.stage.batch import (
+    SceneBatch,
+    SceneDataset,
+    collate,
+    join,
+    render,
+    render_splits,
+)
 from avcore.stage.compose import COLLAGE, MOVING, STILL, Stage
 from avcore.stage.scene import (
     SPLITS,
@@ -33,4 +40,5 @@ __all__ = [
     "collate",
     "join",
     "render",
+    "render_splits",
 ]

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from avcore.stage.compose import Stage
-from avcore.stage.scene import Scene
+from avcore.stage.scene import SPLITS, AssetBank, Scene, SceneConfig
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,22 @@ def render(
         collate_fn=collate,
     )
     return join(list(loader))
+
+
+def render_splits(
+    learn: SceneConfig,
+    measure: SceneConfig,
+    counts: tuple[int, int, int],
+    bank: AssetBank | None = None,
+    seed: int = 0,
+    workers: int = 0,
+) -> tuple[SceneBatch, SceneBatch, SceneBatch]:
+    """Training scenes drawn under `learn`, validation and test scenes under `measure`."""
+    parts = zip((learn, measure, measure), SPLITS, counts, strict=True)
+    return tuple(
+        render(Stage(config, bank, seed), split, count, workers=workers)
+        for config, split, count in parts
+    )
 
 
 def join(batches: list[SceneBatch]) -> SceneBatch:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from avcore.nn.weights import fill, read_any
 from avcore.support import CheckpointError, atomic_write
 
 FORMAT = "avcore checkpoint 1"
@@ -47,25 +48,7 @@ def write(path: str | Path, content: dict[str, Any]) -> None:
 
 def read(path: str | Path) -> dict[str, Any]:
     """Content of a checkpoint on the CPU; weights and plain values only, never unpickled code."""
-    if not Path(path).is_file():
-        raise CheckpointError(f"there is no checkpoint at {path}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or foreign file fails in many ways
-        raise CheckpointError(f"{path} is not a checkpoint that avcore can read") from error
+    content = read_any(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of avcore")
     return content
-
-
-def fill(model: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
-    """Load `weights` into `model` if every name and shape fits, else change nothing."""
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
-    if wanted != found:
-        name = next(n for n in {**wanted, **found} if wanted.get(n) != found.get(n))
-        raise CheckpointError(
-            f"{path} is of another model: {name} is {found.get(name, 'missing')} there, "
-            f"{wanted.get(name, 'missing')} here"
-        )
-    model.load_state_dict(weights)

@@ -17,14 +17,15 @@ def forest(record: Mapping[str, Any], width: int = 190) -> str:
     values, interval = list(record["differences"]), record.get("interval")
     if not values:
         return '<span class="av-none">no runs</span>'
-    low, high = _range([0.0, *values, *(interval or ())])
+    margin = record.get("margin", 0.0)
+    low, high = _range([0.0, -margin, margin, *values, *(interval or ())])
 
     def x(value: float) -> float:
         return round((value - low) / (high - low) * width, 1)
 
-    upward = record.get("direction", "higher") == "higher"
-    side = (x(0), width - x(0)) if upward else (0, x(0))
-    parts = [f'<rect class="av-side" x="{side[0]}" width="{side[1]}" height="{BASE}"/>']
+    claimed = {"higher": (0, high), "lower": (low, 0), "equal": (-margin, margin)}
+    left, right = map(x, claimed[record.get("direction", "higher")])
+    parts = [f'<rect class="av-side" x="{left}" width="{right - left:.1f}" height="{BASE}"/>']
     parts.append(f'<line class="av-zero" x1="{x(0)}" x2="{x(0)}" y1="0" y2="{BASE}"/>')
     if interval:
         ends = f'x1="{x(interval[0])}" x2="{x(interval[1])}"'

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avcore.nn.pvt import PVTv2
+from avcore.nn.weights import fill
 from avcore.papers.avs.tpavi import TPAVI
-from avcore.support import AvcoreError, CheckpointError, require
+from avcore.support import AvcoreError, require
 
 DILATIONS = (3, 6, 12, 18)
 BACKBONES = {"resnet50": (256, 512, 1024, 2048), "pvt_v2_b5": (64, 128, 320, 512)}
@@ -143,10 +144,7 @@ class AVSModel(nn.Module):
         with torch.device("meta"):
             encoder = ResNet50() if backbone == "resnet50" else PVTv2()
             model = cls(encoder, BACKBONES[backbone], tpavi_stages=stages)
-        try:
-            model.load_state_dict(renamed, assign=True)
-        except RuntimeError as error:
-            raise CheckpointError(f"these are not the weights of AVS: {error}") from None
+        fill(model, renamed, "this state dict", assign=True)
         return model.eval()
 
     def forward(self, frames: Tensor, audio: Tensor | None = None) -> Segmented:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from avcore.nn.weights import fill
 from avcore.support import AvcoreError, CheckpointError
 
 AUDIO_CHANNELS = 128
@@ -43,13 +44,10 @@ class TPAVI(nn.Module):
     def from_official(cls, weights: dict[str, Tensor]) -> TPAVI:
         """The block with published weights, in evaluation mode; a misfit is a `CheckpointError`."""
         if "theta.weight" not in weights:
-            raise CheckpointError("these are not the weights of TPAVI: theta.weight is missing")
+            raise CheckpointError("this state dict is of another model: theta.weight is missing")
         inner, channels = weights["theta.weight"].shape[:2]
         model = cls(channels, inner)
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise CheckpointError(f"these are not the weights of TPAVI: {error}") from None
+        fill(model, weights, "this state dict")
         return model.eval()
 
     def forward(self, x: Tensor, audio: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

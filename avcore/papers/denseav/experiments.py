@@ -24,7 +24,7 @@ from avcore.papers.denseav.evaluation import (
 from avcore.papers.denseav.model import DenseAV, Features
 from avcore.papers.denseav.small import small_denseav
 from avcore.papers.denseav.training import Clips, Recipe, train
-from avcore.stage import STILL, AssetBank, SceneBatch, SceneConfig, Stage, render
+from avcore.stage import STILL, AssetBank, SceneBatch, render_splits
 from avcore.support import AvcoreError, by_scale
 from avcore.training import History, TrainConfig, seeded
 
@@ -75,19 +75,14 @@ def make_data(
         scale, smoke=(32, 16, 16), quick=(4000, 150, 300), full=(20_000, 500, 1000)
     )
 
-    def draw(kind: str, split: str, count: int, config: SceneConfig) -> SceneBatch:
-        workers = by_scale(scale, smoke=0, quick=2, full=8)
-        return render(Stage(config, bank, seed), split, count, workers=workers)
-
-    parts = [
-        Clips.of(draw(kind, "train", counts[0], replace(KINDS[kind], objects=objects)))
-        for kind in kinds
-    ]
-    held_out = [
-        {kind: Prompted.of(draw(kind, split, count, KINDS[kind])) for kind in kinds}
-        for split, count in zip(("val", "test"), counts[1:], strict=True)
-    ]
-    return Data(join(parts), *held_out)
+    workers = by_scale(scale, smoke=0, quick=2, full=8)
+    parts, val, test = [], {}, {}
+    for kind in kinds:
+        learn = replace(KINDS[kind], objects=objects)
+        scenes = render_splits(learn, KINDS[kind], counts, bank, seed, workers)
+        parts.append(Clips.of(scenes[0]))
+        val[kind], test[kind] = Prompted.of(scenes[1]), Prompted.of(scenes[2])
+    return Data(join(parts), val, test)
 
 
 def join(parts: list[Clips]) -> Clips:
@@ -162,6 +157,10 @@ MIXED_RECIPES = {
     "two heads, no disentangling": (2, replace(PLAIN, disentangle=0)),
     "one head, channels split": (1, PLAIN),
     "no stability terms": (2, UNSTABLE),
+    "no smoothness": (2, replace(PLAIN, smoothness=0)),
+    "no nonnegative pressure": (2, replace(PLAIN, nonnegative=0)),
+    "no silence term": (2, replace(PLAIN, silence=0)),
+    "no temperature balance": (2, replace(PLAIN, balance=0)),
 }
 
 

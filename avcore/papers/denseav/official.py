@@ -15,6 +15,7 @@ from torch.nn import functional
 from avcore.nn.hubert import Hubert, from_transformers_key
 from avcore.nn.lora import LoRALinear
 from avcore.nn.vit import VisionTransformer
+from avcore.nn.weights import fill, read_any
 from avcore.papers.denseav.model import EPS, AudioAligner, DenseAV, ImageAligner
 from avcore.support import CheckpointError
 
@@ -76,15 +77,7 @@ def load(weights: dict[str, Tensor], heads: int = 2, fold: bool = False) -> Dens
     with torch.device("meta"):
         model = build(heads)
     renamed = {_rename(key): value for key, value in weights.items() if _rename(key)}
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    for name in {**wanted, **renamed}:
-        found = tuple(renamed[name].shape) if name in renamed else "missing"
-        if found != wanted.get(name, "unknown"):
-            raise CheckpointError(
-                f"these are not the weights of DenseAV: {name} is {found} there, "
-                f"{wanted.get(name, 'unknown')} here"
-            )
-    model.load_state_dict(renamed, assign=True)
+    fill(model, renamed, "this state dict", assign=True)
     if fold:
         fold_lora(model)
     return model.eval()
@@ -96,12 +89,7 @@ def load_file(path: str | Path, heads: int | None = None, fold: bool = False) ->
     Without `heads` the file's name decides, see `HEADS`; an unknown name has two.
     """
     heads = heads or HEADS.get(Path(path).stem, 2)
-    if not Path(path).is_file():
-        raise CheckpointError(f"there is no checkpoint at {path}; {WHERE}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or foreign file fails in many ways
-        raise CheckpointError(f"{path} holds more than weights, or is damaged; {WHERE}") from error
+    content = read_any(path, WHERE)
     weights = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise CheckpointError(f"{path} is not a checkpoint of DenseAV; {WHERE}")

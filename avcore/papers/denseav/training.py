@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avcore.audio import log_mel
+from avcore.papers import avc
 from avcore.papers.denseav import losses
 from avcore.papers.denseav.model import DenseAV, Features, mask_steps
 from avcore.papers.denseav.similarity import (
@@ -143,7 +144,7 @@ def train(
 
     def loss_fn(model: nn.Module, batch: Clips) -> dict[str, Tensor]:
         image = batch.image.float() / 255
-        image = augment(image) if augmented else _mirror(image)
+        image = augment(image) if augmented else avc.mirror_at_random(image)
         features = gathered(model(image, batch.heard))
         mask = gather(mask_steps(batch.mask, features.audio.shape[-1]))
         return total_loss(features, mask, heads, recipe)
@@ -203,11 +204,6 @@ def augment(image: Tensor) -> Tensor:
     image = torch.where(draw(0, 1) < 0.2, grey, grey + draw(0.8, 1.2) * (image - grey))
     mean = image.mean((1, 2, 3), keepdim=True)
     return (draw(0.8, 1.2) * (mean + draw(0.8, 1.2) * (image - mean))).clamp(0, 1)
-
-
-def _mirror(image: Tensor) -> Tensor:
-    mirrored = torch.rand(len(image), 1, 1, 1, device=image.device) < 0.5
-    return torch.where(mirrored, image.flip(-1), image)
 
 
 def _joined(first: History, second: History, offset: int) -> History:
