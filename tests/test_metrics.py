@@ -79,6 +79,20 @@ def test_f_measure_by_counting_equals_255_passes(scale):
     assert metrics.f_measure(logits, target) == pytest.approx(naive_f_measure(logits, target))
 
 
+@pytest.mark.parametrize("n_thresholds", [2, 17, 255, 1001])
+def test_a_score_that_equals_a_threshold_reaches_it(n_thresholds):
+    limits = torch.linspace(0, 1 - 1e-10, n_thresholds)
+    near = torch.cat([limits, limits.nextafter(limits - 1), limits.nextafter(limits + 1)])
+    logits = near[None, None].clamp(1e-6, 1 - 1e-6).logit()
+    target = random_maps(1, 1, logits.shape[-1]) > 0.5
+    reached = (logits.sigmoid()[..., None] >= limits)[0, 0]  # (pixels, thresholds)
+    hits, found = (reached & target[0, 0, :, None]).sum(0), reached.sum(0)
+    precision, recall = hits / found.clamp_min(1), hits / target.sum()
+    wanted = (1.3 * precision * recall / (0.3 * precision + recall)).nan_to_num(0.0)
+    curve = metrics.f_curves(logits, target, n_thresholds=n_thresholds)[0]
+    torch.testing.assert_close(curve, wanted.double(), atol=1e-6, rtol=0)
+
+
 def test_iou_equals_a_pixel_loop():
     pred, target = random_maps(4, 6, 5) > 0.5, random_maps(4, 6, 5, seed=1) > 0.5
     for value, one, other in zip(metrics.iou(pred, target), pred, target, strict=True):

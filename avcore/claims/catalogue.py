@@ -99,6 +99,25 @@ D5 = Claim(
     "been tried.",
 )
 
+SPARED = {
+    "D5b": ("the total variation over time", "no smoothness"),
+    "D5c": ("the non-negative pressure", "no nonnegative pressure"),
+    "D5d": ("the silence term", "no silence term"),
+    "D5e": ("the temperature balance", "no temperature balance"),
+}
+D5_SINGLE = tuple(
+    replace(
+        D5,
+        id=claim_id,
+        sentence=f"Any single stability term can be spared: without {term} nothing is lost.",
+        baseline=variant,
+        direction="equal",
+        margin=0.05,
+        explanation="",
+    )
+    for claim_id, (term, variant) in SPARED.items()
+)
+
 D6 = Claim(
     id="D6",
     paper=DENSEAV,
@@ -134,7 +153,9 @@ D7B = replace(
     "since one step and one place of each pair receive all of the gradient.",
 )
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (C7, D1, D2, D3, D4, D5, D6, D7, D7B)}
+CLAIMS: dict[str, Claim] = {
+    claim.id: claim for claim in (C7, D1, D2, D3, D4, D5, *D5_SINGLE, D6, D7, D7B)
+}
 
 
 def find_claim(claim_id: str, claims: dict[str, Claim] | None = None) -> Claim:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from avcore.metrics.checks import Values, mask_tensor, scores_tensor
 
+CHUNK = 2**18  # pixels that are counted at once: they fit into the processor's cache
+
 
 def mask_ious(logits: Values, target: Values) -> Tensor:
     """IoU of each frame as AVSBench counts it, (N,) float64.
@@ -52,11 +54,14 @@ def f_curves(logits: Values, target: Values, beta2: float = 0.3, n_thresholds: i
     """
     logits = scores_tensor(logits, "logits", dims=3)
     target = mask_tensor(target, "target", logits.shape).flatten(1)
-    score = logits.sigmoid().flatten(1)  # (N, H·W)
-    limits = torch.linspace(0, 1 - 1e-10, n_thresholds, dtype=score.dtype, device=score.device)
-    passed = torch.searchsorted(limits, score, right=True)  # (N, H·W), 0 … n_thresholds
-    selected = _passing(passed, torch.ones_like(score), n_thresholds)
-    true_positives = _passing(passed, target.to(score.dtype), n_thresholds)
+    limits = torch.linspace(0, 1 - 1e-10, n_thresholds, dtype=logits.dtype, device=logits.device)
+    rows = max(CHUNK // target.shape[1], 1)
+    counts = [
+        _histograms(part.sigmoid(), mask, limits)
+        for part, mask in zip(logits.flatten(1).split(rows), target.split(rows), strict=True)
+    ]
+    above = torch.cat(counts).flip(-1).cumsum(-1).flip(-1)[..., 1:].double()
+    selected, true_positives = above.sum(1), above[:, 1]
     precision = true_positives / (selected + 1e-20)
     recall = true_positives / (target.sum(1, keepdim=True) + 1e-20)
     f = (1 + beta2) * precision * recall / (beta2 * precision + recall)
@@ -130,9 +135,15 @@ def best_iou(scores: Values, target: Values, n_thresholds: int = 20) -> float:
     return best
 
 
-def _passing(passed: Tensor, weights: Tensor, n_thresholds: int) -> Tensor:
-    """Total weight of the pixels above each threshold, (N, n_thresholds), exact in float64."""
-    counts = torch.zeros(
-        len(passed), n_thresholds + 1, dtype=torch.float64, device=passed.device
-    ).scatter_add_(1, passed, weights.double())
-    return counts.flip(1).cumsum(1).flip(1)[:, 1:]
+def _histograms(score: Tensor, target: Tensor, limits: Tensor) -> Tensor:
+    """How many pixels reach 0, 1, … of the evenly spaced limits: (N, 2, n + 1), outside and inside.
+
+    A product gives the number of limits that a score reaches, or one too many, and a look at the
+    last of them settles it.
+    """
+    count, n = len(score), len(limits)
+    last = score.mul(n - 1).add_(1e-6 * n).int().clamp_max_(n - 1)
+    passed = last + (score >= limits[last])
+    row = 2 * torch.arange(count, dtype=passed.dtype, device=score.device)[:, None]
+    passed += (n + 1) * (row + target)
+    return torch.bincount(passed.flatten(), minlength=2 * count * (n + 1)).view(count, 2, n + 1)
