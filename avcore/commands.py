@@ -44,14 +44,26 @@ def stamps(
 
 
 @data.command()
-def verify(folder: Annotated[Path, typer.Argument(help="a media folder")]) -> None:
-    """Check a media folder of your own; lists everything in it that cannot be used."""
-    from avcore.data.folder import read_folder
+def verify(
+    folder: Annotated[Path, typer.Argument(help="a media folder, or the root of a data set")],
+    layout: Annotated[str, typer.Option(help="media, avsbench-s4 or avsbench-ms3")] = "media",
+) -> None:
+    """Check media of your own or a data set; lists everything in it that cannot be used."""
+    settings = {"avsbench-s4": "S4", "avsbench-ms3": "MS3"}
+    if layout == "media":
+        from avcore.data.folder import read_folder
 
-    classes, problems = read_folder(folder)
+        what, (usable, problems) = "classes", read_folder(folder)
+    elif layout in settings:
+        from avcore.data.avsbench import verify as open_all
+
+        what, (usable, problems) = "videos", open_all(folder, settings[layout], _show_fraction)
+    else:
+        known = ", ".join(("media", *settings))
+        raise AvcoreError(f"unknown layout {layout!r}; choose one of {known}")
     for problem in problems:
         typer.echo(str(problem))
-    typer.echo(f"{len(classes)} classes can be used, {len(problems)} problems")
+    typer.echo(f"{len(usable)} {what} can be used, {len(problems)} problems")
     if problems:
         raise typer.Exit(1)
 
