@@ -14,7 +14,9 @@ typer = require("typer", "cli")
 PLAIN = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 app = typer.Typer(help="The library of the book Seeing Sound.", **PLAIN)
 data = typer.Typer(help="Photographs, recordings and data sets.", **PLAIN)
+train = typer.Typer(help="Train a paper's network on a data set.", **PLAIN)
 app.add_typer(data, name="data")
+app.add_typer(train, name="train")
 
 
 @app.command()
@@ -110,6 +112,55 @@ def trial(
             record_trial(name, values, seed, time.perf_counter() - began)
         rows = [(key, f"{value:.4g}") for key, value in values.items()]
         typer.echo(table((name, scale), rows))
+
+
+@train.command()
+def avs(
+    root: Annotated[Path, typer.Option(help="the folder avsbench_data")],
+    checkpoint: Annotated[Path, typer.Option(help="written here; goes on from it if it is there")],
+    dataset: Annotated[str, typer.Option("--data", help="avsbench")] = "avsbench",
+    setting: Annotated[str, typer.Option(help="S4 or MS3")] = "S4",
+    backbone: Annotated[str, typer.Option(help="resnet50, pvt_v2_b5 or small")] = "resnet50",
+    vggish: Annotated[Path | None, typer.Option(help="public weights of VGGish")] = None,
+    encoder: Annotated[Path | None, typer.Option(help="public weights of the backbone")] = None,
+    start: Annotated[Path | None, typer.Option(help="a checkpoint to begin from")] = None,
+    epochs: Annotated[int, typer.Option(help="over the training videos")] = 15,
+    batch_size: Annotated[int, typer.Option(help="videos in a batch")] = 4,
+    learning_rate: Annotated[float, typer.Option(help="of AdamW")] = 1e-4,
+    matching: Annotated[float, typer.Option(help="weight of the matching loss")] = 0.0,
+    size: Annotated[int, typer.Option(help="pixels of a frame, a multiple of 32")] = 224,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="go on without them")] = False,
+    workers: Annotated[int, typer.Option(help="processes that read")] = 2,
+    seed: Annotated[int, typer.Option(help="of weights and order")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+) -> None:
+    """Train AVS on AVSBench, in the published layout, and score it on the validation videos."""
+    from avcore.data.avsbench import AVSBench
+    from avcore.papers.avs import real
+    from avcore.papers.avs.training import Recipe
+    from avcore.training import TrainConfig
+
+    if dataset != "avsbench":
+        raise AvcoreError(f"unknown data {dataset!r}; AVS is trained on avsbench")
+    if size % 32 or size < 32:
+        raise AvcoreError(f"size wants a multiple of 32, got {size}")
+    parts = [AVSBench(root, setting, split, size, skip_bad) for split in ("train", "val")]
+    model = real.build(backbone, vggish, encoder, start, seed)
+    config = TrainConfig(
+        steps=max(epochs * (len(parts[0]) // batch_size), 1),
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="constant",
+        seed=seed,
+        device=device,
+        checkpoint=checkpoint,
+        checkpoint_every=max(len(parts[0]) // batch_size, 1),
+    )
+    recipe = Recipe(1 if setting == "S4" else 5, matching)
+    history = real.train(model, parts[0], config, recipe, workers)
+    typer.echo(f"{config.steps} steps in {history.seconds:.0f} s, loss {history['loss'][-1]:.4f}")
+    values = real.evaluate(model, parts[1], batch_size)
+    typer.echo(table(("score", setting), [(key, f"{x:.4f}") for key, x in values.items()]))
 
 
 @app.command()

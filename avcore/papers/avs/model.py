@@ -8,7 +8,7 @@ stages' features leave the network after a ReLU.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,6 +21,7 @@ from avcore.papers.avs.tpavi import TPAVI
 from avcore.support import AvcoreError, require
 
 DILATIONS = (3, 6, 12, 18)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, channel by channel
 BACKBONES = {"resnet50": (256, 512, 1024, 2048), "pvt_v2_b5": (64, 128, 320, 512)}
 
 
@@ -53,8 +54,8 @@ class ResNet50(nn.Module):
 class DilatedHead(nn.ModuleList):
     """Four 3×3 convolutions of growing reach, summed."""
 
-    def __init__(self, inputs: int, channels: int) -> None:
-        super().__init__(nn.Conv2d(inputs, channels, 3, padding=d, dilation=d) for d in DILATIONS)
+    def __init__(self, inputs: int, channels: int, dilations: Sequence[int] = DILATIONS) -> None:
+        super().__init__(nn.Conv2d(inputs, channels, 3, padding=d, dilation=d) for d in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         return sum(convolution(x) for convolution in self)
@@ -86,6 +87,13 @@ class Fusion(nn.Module):
         return _enlarge(self.resConfUnit2(x), align_corners=True)
 
 
+def normalise(image: Tensor) -> Tensor:
+    """Pictures (…, 3, H, W), uint8 or in [0, 1], with the mean and spread of ImageNet removed."""
+    image = image if image.is_floating_point() else image.float() / 255
+    mean, std = (torch.tensor(x, device=image.device).view(3, 1, 1) for x in (MEAN, STD))
+    return (image - mean) / std
+
+
 class AVSModel(nn.Module):
     """Masks of what sounds, for every frame of a clip.
 
@@ -102,6 +110,13 @@ class AVSModel(nn.Module):
         without sound.
     frames
         T, the frames of a clip.
+    dilations
+        Of the four convolutions of each head, in places of its map.
+    fusion
+        What stands at the TPAVI stages, made from C: `TPAVI`, or another block that takes
+        (B, C, T, h, w) with the sound (B, T, 128) or None and gives both back.
+    last
+        Channels at the full size, before the mask.
     """
 
     def __init__(
@@ -111,17 +126,21 @@ class AVSModel(nn.Module):
         channels: int = 256,
         tpavi_stages: Sequence[int] = (0, 1, 2, 3),
         frames: int = 5,
+        dilations: Sequence[int] = DILATIONS,
+        fusion: Callable[[int], nn.Module] = TPAVI,
+        last: int = 32,
     ) -> None:
         super().__init__()
         self.encoder, self.frames = encoder, frames
-        self.heads = nn.ModuleList(DilatedHead(width, channels) for width in widths)
-        self.tpavi = nn.ModuleDict({str(stage): TPAVI(channels) for stage in tpavi_stages})
+        self.heads = nn.ModuleList(DilatedHead(width, channels, dilations) for width in widths)
+        self.tpavi = nn.ModuleDict({str(stage): fusion(channels) for stage in tpavi_stages})
         self.paths = nn.ModuleList(Fusion(channels) for _ in widths)
+        self.paths[-1].resConfUnit1.requires_grad_(False)  # nothing comes to it, as published
         self.output = nn.ModuleList(
             [
                 nn.Conv2d(channels, channels // 2, 3, padding=1),
-                nn.Conv2d(channels // 2, 32, 3, padding=1),
-                nn.Conv2d(32, 1, 1),
+                nn.Conv2d(channels // 2, last, 3, padding=1),
+                nn.Conv2d(last, 1, 1),
             ]
         )
 
@@ -153,6 +172,15 @@ class AVSModel(nn.Module):
         H and W are multiples of 32. Without `audio` the pixels attend to each other at the TPAVI
         stages.
         """
+        x, stages, heard = self.features(frames, audio)
+        x = _enlarge(self.output[0](x), align_corners=False)
+        logits = self.output[2](torch.relu(self.output[1](x)))
+        return Segmented(logits, [torch.relu(stage) for stage in stages], heard)
+
+    def features(
+        self, frames: Tensor, audio: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:
+        """What the mask is made from, (B·T, C, H/2, W/2), the stages, and the aligned sound."""
         if len(frames) % self.frames or (audio is not None and len(audio) != len(frames)):
             raise AvcoreError(
                 f"clips of {self.frames} frames with a feature of sound each are wanted, got "
@@ -168,9 +196,7 @@ class AVSModel(nn.Module):
         x = self.paths[-1](stages[-1])
         for path, stage in zip(self.paths[-2::-1], stages[-2::-1], strict=True):
             x = path(x, stage)
-        x = _enlarge(self.output[0](x), align_corners=False)
-        logits = self.output[2](torch.relu(self.output[1](x)))
-        return Segmented(logits, [torch.relu(stage) for stage in stages], heard)
+        return x, stages, heard
 
 
 def _enlarge(x: Tensor, align_corners: bool) -> Tensor:

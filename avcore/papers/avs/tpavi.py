@@ -8,12 +8,15 @@ Source: Zhou et al., "Audio-Visual Segmentation" (ECCV 2022), Sec. 3.2, and its 
 where a is the sound, tiled over all pixels. θ φᵀ is an N×N matrix, N = 15,680 for five frames of
 56×56. It has no softmax, so the products may be taken in the other order: M = φᵀ g / N is a C/2 by
 C/2 matrix, and θ M is the same thing. And φ(a) does not change over space, so only the sum of g
-over each frame enters M. Both steps are exact.
+over each frame enters M. Then W_z(θ(x) M) is linear in x, one C×C matrix for each clip. All steps
+are exact.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from avcore.nn.weights import fill
 from avcore.support import AvcoreError, CheckpointError
@@ -57,23 +60,27 @@ class TPAVI(nn.Module):
         self-attention of the official code) and it is None.
         """
         self._check(x, audio)
-        theta = self.theta(x).flatten(2)  # (B, C/2, N)
+        places = x.movedim(1, -1).flatten(1, 3)  # (B, N, C)
+        theta, phi, g, back = (
+            _matrix(conv) for conv in (self.theta, self.phi, self.g, self.W_z[0])
+        )
         if audio is None:
-            aligned, key, value = None, self.phi(x).flatten(2), self.g(x).flatten(2)
+            aligned = None
+            key, value = functional.linear(places, *phi), functional.linear(places, *g)
         else:
             aligned = self.align_channel(audio)
-            key = self.phi(aligned.transpose(1, 2)[..., None, None]).flatten(2)  # (B, C/2, T)
-            value = self._summed_over_space(x)  # (B, C/2, T)
-        matrix = key @ value.transpose(1, 2) / theta.shape[-1]  # M, (B, C/2, C/2)
-        y = (matrix.transpose(1, 2) @ theta).unflatten(2, x.shape[2:])
-        z = x + self.W_z(y)
-        return self.norm_layer(z.movedim(1, -1)).movedim(-1, 1), aligned
-
-    def _summed_over_space(self, x: Tensor) -> Tensor:
-        """Σ over the places of g(x): g is linear, so it may come after the sum."""
-        places = x.shape[-1] * x.shape[-2]
-        mean = self.g(x.mean((-2, -1), keepdim=True))
-        return places * mean.flatten(2)
+            key = functional.linear(aligned, *phi)  # (B, T, C/2)
+            per_frame = places.unflatten(1, (x.shape[2], -1))
+            value = per_frame.shape[2] * functional.linear(per_frame.mean(2), *g)  # (B, T, C/2)
+        matrix = key.transpose(1, 2) @ value / places.shape[1]  # M, (B, C/2, C/2)
+        # W_z(M θ(x)) is linear in x: one C×C matrix and one constant for each clip
+        after = matrix @ back[0].T  # (B, C/2, C)
+        whole = theta[0].T @ after
+        constant = theta[1] @ after + back[1]  # (B, C)
+        y = torch.baddbmm(constant[:, None], places, whole)
+        y = self.W_z[1](y.transpose(1, 2).unflatten(2, x.shape[2:]))
+        z = places.unflatten(1, x.shape[2:]) + y.movedim(1, -1)
+        return self.norm_layer(z).movedim(-1, 1), aligned
 
     def _check(self, x: Tensor, audio: Tensor | None) -> None:
         channels = self.theta.in_channels
@@ -82,6 +89,11 @@ class TPAVI(nn.Module):
         wanted = (len(x), x.shape[2], AUDIO_CHANNELS)
         if audio is not None and audio.shape != wanted:
             raise AvcoreError(f"audio must be {wanted}, got {tuple(audio.shape)}")
+
+
+def _matrix(conv: nn.Conv3d) -> tuple[Tensor, Tensor]:
+    """Weight (outputs, inputs) and bias of a 1×1×1 convolution."""
+    return conv.weight.flatten(1), conv.bias
 
 
 def published_form(block: TPAVI, x: Tensor, audio: Tensor) -> Tensor:

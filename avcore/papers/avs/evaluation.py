@@ -1,0 +1,79 @@
+"""What masks are measured by: the scores of AVSBench as coded, and without their pathologies.
+
+Source: `utility.py` of the public code. Two of its habits change the figures. A frame whose truth
+is empty counts the background that was rightly left alone, so that silence lifts the mean IoU.
+And the best threshold of the F-measure is picked anew in every batch of the test, on its truth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from avcore import metrics
+from avcore.papers.avs.scenes import Clips
+
+BATCH = 4  # clips in a batch of the published test
+
+
+def scores(logits: Tensor, masks: Tensor, batch: int = BATCH) -> dict[str, float]:
+    """Scores of masks, logits and truth (N, T, H, W).
+
+    Returns
+    -------
+    "miou"
+        As coded, all frames.
+    "miou_filled"
+        The same over the frames in which something sounds.
+    "empty_right"
+        Share of the pixels left alone in the frames in which nothing sounds; 1 without such.
+    "f"
+        As coded: the best threshold of each batch of `batch` clips, averaged over batches.
+    "f_whole"
+        One threshold for the whole set; it is still picked on the truth: an oracle.
+    "area"
+        Pixels marked for each pixel that is true.
+    """
+    frames, truth = logits.flatten(0, 1), masks.flatten(0, 1)
+    ious, filled = metrics.mask_ious(frames, truth), truth.flatten(1).any(1)
+    empty = ious[~filled].mean().item() if (~filled).any() else 1.0
+    return {
+        "miou": ious.mean().item(),
+        "miou_filled": ious[filled].mean().item(),
+        "empty_right": empty,
+        "f": f_by_batch(logits, masks, batch),
+        "f_whole": metrics.f_measure(frames, truth),
+        "area": (frames > 0).sum().item() / max(int(truth.sum()), 1),
+    }
+
+
+def f_by_batch(logits: Tensor, masks: Tensor, batch: int = BATCH) -> float:
+    """F-measure as coded, for a test in batches of so many clips; empty batches are left out."""
+    pairs = zip(logits.split(batch), masks.split(batch), strict=True)
+    values = [metrics.f_measure(x.flatten(0, 1), m.flatten(0, 1)) for x, m in pairs if m.any()]
+    return sum(values) / len(values)
+
+
+def other_sounds(clips: Clips, silence: Tensor) -> dict[str, Clips]:
+    """The same frames with other sounds: "silence", and the sounds of the next clip ("permuted").
+
+    `silence` (128,) is what the listener makes of a second in which nothing sounds.
+    """
+    return {
+        "silence": replace(clips, heard=silence.expand_as(clips.heard)),
+        "permuted": replace(clips, heard=clips.heard.roll(1, 0)),
+    }
+
+
+def trivial(clips: Clips) -> dict[str, Tensor]:
+    """Logits (N, T, H, W) that anyone can make: everything, nothing, a disc in the middle."""
+    shape = clips.masks.shape
+    grid = torch.linspace(-1, 1, shape[-1])
+    disc = 0.5 - torch.hypot(grid[:, None], grid)
+    return {
+        "everything": torch.ones(shape),
+        "nothing": -torch.ones(shape),
+        "centre": disc.expand(shape),
+    }

@@ -1,0 +1,101 @@
+"""Training for masks: the first frame labelled or all, with or without audio-visual matching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from avcore.papers.avs.losses import DISTANCES, TARGETS, all_frames_bce, avm_loss, first_frame_bce
+from avcore.papers.avs.model import AVSModel, normalise
+from avcore.papers.avs.scenes import Clips
+from avcore.support import AvcoreError
+from avcore.training import History, Shuffled, TrainConfig, fit
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is minimised.
+
+    Attributes
+    ----------
+    labelled
+        How many frames of a clip have masks: 1 (the first, S4) or all of them (MS3).
+    matching
+        Weight of the masked audio-visual matching loss; the paper's is 0.5 for MS3, 0 for S4.
+    distance, target
+        Its form, see `avm_loss`.
+    """
+
+    labelled: int = 5
+    matching: float = 0.0
+    distance: str = "kl"
+    target: str = "audio"
+
+    def __post_init__(self) -> None:
+        if self.labelled < 1 or self.matching < 0:
+            raise AvcoreError("labelled must be at least 1, and matching must not be negative")
+        if self.distance not in DISTANCES or self.target not in TARGETS:
+            raise AvcoreError(f"unknown form of matching {self.distance!r} to {self.target!r}")
+
+
+def prepared(frames: Tensor) -> Tensor:
+    """Frames (B, T, 3, H, W) uint8 as the network takes them, (B·T, 3, H, W), channels last."""
+    return normalise(frames).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def total_loss(model: nn.Module, batch: Clips, recipe: Recipe) -> dict[str, Tensor]:
+    """The "loss" of a batch and the parts it is made of, not yet weighted.
+
+    `batch.heard` (B, T, 128) is what a listener made of the sound, see `listen`.
+    """
+    out = model(prepared(batch.frames), batch.heard.flatten(0, 1))
+    masks = batch.masks[:, : recipe.labelled].to(out.logits.dtype)
+    if recipe.labelled == 1:
+        parts = {"bce": first_frame_bce(out.logits, masks)}
+    else:
+        parts = {"bce": all_frames_bce(out.logits, masks.flatten(0, 1)[:, None])}
+    loss = parts["bce"]
+    if recipe.matching:
+        pairs = [(a, v) for a, v in zip(out.audio, out.stages, strict=True) if a is not None]
+        if not pairs:
+            raise AvcoreError("matching needs a network that hears; none of its stages does")
+        parts["matching"] = avm_loss(
+            out.logits, *zip(*pairs, strict=True), recipe.distance, recipe.target
+        )
+        loss = loss + recipe.matching * parts["matching"]
+    return {"loss": loss, **parts}
+
+
+def train(
+    model: AVSModel, clips: Clips, config: TrainConfig, recipe: Recipe | None = None, **fit_args
+) -> History:
+    """Train `model` in place on clips whose sound a listener has heard.
+
+    As published there is no augmentation. Of a clip's masks only the labelled ones are seen.
+    """
+    recipe = recipe or Recipe()
+    if not 1 <= recipe.labelled <= clips.masks.shape[1]:
+        raise AvcoreError(
+            f"{recipe.labelled} labelled frames are wanted, the clips have {clips.masks.shape[1]}"
+        )
+
+    def loss_fn(model: nn.Module, batch: Clips) -> dict[str, Tensor]:
+        return total_loss(model, batch, recipe)
+
+    return fit(model, loss_fn, Shuffled(clips, config.batch_size, config.seed), config, **fit_args)
+
+
+@torch.no_grad()
+def segment(model: AVSModel, clips: Clips, batch: int = 16) -> Tensor:
+    """Logits of every frame, (N, T, H, W), on the CPU; above 0 is marked."""
+    model.eval()
+    device = next(model.parameters()).device
+    parts = []
+    for start in range(0, len(clips), batch):
+        part = clips[start : start + batch]
+        frames = prepared(part.frames.to(device))
+        logits = model(frames, part.heard.to(device).flatten(0, 1)).logits
+        parts.append(logits[:, 0].unflatten(0, (-1, model.frames)).cpu())
+    return torch.cat(parts)
