@@ -105,6 +105,14 @@ def kernels() -> list[Figure]:
         Figure("similarity_cpu_speedup", round(on_cpu["speedup"], 2), "ratio", 3),
         Figure("similarity_cpu_memory", round(on_cpu["memory_ratio"], 2), "ratio", 3),
     ]
+    for side, batch, target in ((28, 4, 12), (56, 1, 40)):
+        found = bench_kernels.contest(bench_kernels.Attention(batch, side))
+        figures += [
+            Figure(f"tpavi_{side}_speedup", round(found["speedup"], 1), "ratio", target),
+            Figure(f"tpavi_{side}_memory", round(found["memory_ratio"], 2), "ratio", 5),
+        ]
+    f_measure = bench_kernels.contest(bench_kernels.Thresholds())["speedup"]
+    figures.append(Figure("f_measure_speedup", round(f_measure, 1), "ratio", 30))
     if torch.cuda.is_available():
         case = bench_kernels.Similarity(batch=80, channels=192, side=28)
         on_gpu = bench_kernels.contest(case, "cuda")

@@ -13,14 +13,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from avcore import metrics
+from avcore.papers.avs.tpavi import TPAVI, published_form
 from avcore.papers.denseav.similarity import pooled_similarity
 
 Step = Callable[[], None]
 ROUNDS = 5
+
+
+class Case(Protocol):
+    """Something that is done in two forms, "fast" and "published"."""
+
+    def step(self, form: str, device: str) -> Step:
+        """What is measured, ready to be called again and again."""
+
+    def tiny(self) -> Case:
+        """The same at a size that needs no memory, to load its code."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,9 @@ class Similarity:
             mask.to(device),
         )
 
+    def tiny(self) -> Similarity:
+        return Similarity(2, 4, 3, 2)
+
     def step(self, form: str, device: str) -> Step:
         """One forward and backward pass of the "fast" or the "published" form."""
         audio, image, mask = self.draw(device)
@@ -56,6 +72,70 @@ class Similarity:
             function(audio, image, mask, self.heads).mean().backward()
 
         return run
+
+
+@dataclass(frozen=True)
+class Attention:
+    """TPAVI of clips of five frames in training; the sizes are those of the design's target."""
+
+    batch: int = 4
+    side: int = 28
+    channels: int = 256
+    frames: int = 5
+
+    def tiny(self) -> Attention:
+        return Attention(1, 2, 4)
+
+    def step(self, form: str, device: str) -> Step:
+        """One forward and backward pass of the "fast" or the "published" form."""
+        generator = torch.Generator().manual_seed(0)
+        size = (self.batch, self.channels, self.frames, self.side, self.side)
+        x = torch.randn(size, generator=generator).to(device).requires_grad_()
+        audio = torch.randn(self.batch, self.frames, 128, generator=generator).to(device)
+        above = torch.randn(size, generator=generator).to(device)
+        block = TPAVI(self.channels).to(device)
+        torch.nn.init.ones_(block.W_z[1].weight)
+
+        def run() -> None:
+            x.grad = None
+            z = block(x, audio)[0] if form == "fast" else published_form(block, x, audio)
+            z.backward(above)
+
+        return run
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """F-measure of so many frames of 224×224 pixels over 255 thresholds."""
+
+    frames: int = 100
+    side: int = 224
+
+    def tiny(self) -> Thresholds:
+        return Thresholds(1, 4)
+
+    def step(self, form: str, device: str) -> Step:
+        """One evaluation, by the "fast" or the "published" form."""
+        generator = torch.Generator().manual_seed(0)
+        size = (self.frames, self.side, self.side)
+        target = (torch.rand(size, generator=generator) > 0.8).to(device)
+        logits = torch.randn(size, generator=generator).to(device) + 2 * target
+        function = metrics.f_measure if form == "fast" else published_f_measure
+        return lambda: function(logits, target)
+
+
+def published_f_measure(logits: Tensor, target: Tensor, beta2: float = 0.3) -> float:
+    """The straightforward form: 255 passes over every frame."""
+    limits = torch.linspace(0, 1 - 1e-10, 255)
+    curve = torch.zeros(255)
+    for score, truth in zip(logits.sigmoid(), target.float(), strict=True):
+        for number, limit in enumerate(limits):
+            marked = (score >= limit).float()
+            hits = (marked * truth).sum()
+            precision, recall = hits / (marked.sum() + 1e-20), hits / (truth.sum() + 1e-20)
+            f = (1 + beta2) * precision * recall / (beta2 * precision + recall)
+            curve[number] += f.nan_to_num()
+    return (curve / len(target)).max().item()
 
 
 def published_similarity(audio: Tensor, image: Tensor, mask: Tensor, heads: int) -> Tensor:
@@ -71,7 +151,7 @@ def published_similarity(audio: Tensor, image: Tensor, mask: Tensor, heads: int)
     return (best * weight).sum(-1) / weight.sum(-1)
 
 
-def contest(case: Similarity, device: str = "cpu") -> dict[str, float]:
+def contest(case: Case, device: str = "cpu") -> dict[str, float]:
     """How many times faster, and how many times smaller at its peak, the fast form is."""
     seconds = {form: [] for form in ("fast", "published")}
     steps = {form: case.step(form, device) for form in seconds}
@@ -90,7 +170,7 @@ def contest(case: Similarity, device: str = "cpu") -> dict[str, float]:
     }
 
 
-def peak_memory(case: Similarity, form: str, device: str = "cpu") -> float:
+def peak_memory(case: Case, form: str, device: str = "cpu") -> float:
     """Bytes that one pass needs at its peak, its inputs and their gradients included."""
     if device != "cpu":
         torch.cuda.empty_cache()
@@ -102,9 +182,9 @@ def peak_memory(case: Similarity, form: str, device: str = "cpu") -> float:
         return pool.apply(_grown, (case, form))
 
 
-def _grown(case: Similarity, form: str) -> float:
+def _grown(case: Case, form: str) -> float:
     """Growth of the process's peak resident memory, after a tiny pass has loaded all code."""
-    Similarity(2, 4, 3, 2).step(form, "cpu")()
+    case.tiny().step(form, "cpu")()
     before = _peak()
     case.step(form, "cpu")()
     return _peak() - before

@@ -261,3 +261,21 @@ def test_the_published_form_of_the_bench_gives_the_same_numbers():
         pooled_similarity(audio, image, mask, 2),
     )
     assert bench_kernels.peak_memory(case, "fast") >= 0
+
+
+def test_the_published_f_measure_of_the_bench_gives_the_same_number():
+    from avcore import bench_kernels, metrics
+
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 20, 20, generator=generator)
+    target = torch.rand(3, 20, 20, generator=generator) > 0.7
+    published = bench_kernels.published_f_measure(logits, target)
+    assert metrics.f_measure(logits, target) == pytest.approx(published, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["Similarity", "Attention", "Thresholds"])
+@pytest.mark.parametrize("form", ["fast", "published"])
+def test_every_case_of_the_bench_runs_in_both_forms(name, form):
+    from avcore import bench_kernels
+
+    getattr(bench_kernels, name)().tiny().step(form, "cpu")()

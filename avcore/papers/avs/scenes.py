@@ -45,7 +45,7 @@ class Setting:
 _CLIP = SceneConfig(size=64, frames=SECONDS, fps=1.0, duration=float(SECONDS))
 SETTINGS = {
     "S4": Setting(replace(_CLIP, objects=(1, 2), sounding=(1, 1)), 1, 1.0),
-    "MS3": Setting(replace(_CLIP, objects=(2, 3), sounding=(1, 2)), SECONDS, 0.7),
+    "MS3": Setting(replace(_CLIP, objects=(2, 3), sounding=(1, 2)), SECONDS, 0.85),
 }
 
 
