@@ -47,13 +47,13 @@ def make_data(
     bank: AssetBank | None = None,
     counts: tuple[int, int, int] | None = None,
 ) -> Data:
-    """Clips to learn from, to choose on and to be measured on; the multi-source set is small."""
+    """Clips to learn from, to choose on and to be measured on; MS3 has fewer to learn from."""
     few = find_setting(setting).labelled > 1
     counts = counts or by_scale(
         scale,
         smoke=(16, 8, 8),
-        quick=(300, 40, 120) if few else (800, 40, 120),
-        full=(300, 64, 500) if few else (3500, 200, 500),
+        quick=(800, 40, 120) if few else (1200, 40, 120),
+        full=(3000, 64, 500) if few else (12_000, 200, 500),
     )
     maker, workers = ClipMaker(setting, bank, seed), by_scale(scale, smoke=0, quick=2, full=8)
     parts = [
@@ -74,7 +74,7 @@ def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
     return TrainConfig(
         steps=by_scale(scale, smoke=4, quick=600, full=6000),
         batch_size=4,
-        learning_rate=2e-3,
+        learning_rate=1.5e-3,
         weight_decay=1e-3,
         warmup=by_scale(scale, smoke=1, quick=20, full=200),
         clip_norm=1.0,
