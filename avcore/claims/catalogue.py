@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from avcore.claims.claim import Claim
+from avcore.claims.claim import Claim, Reported
 from avcore.support import AvcoreError
 
 C7 = Claim(
@@ -20,6 +20,136 @@ C7 = Claim(
     explanation="All seeds agree, in the outlines as in the peak, which is on the source more "
     "often with the maximum. The training at quick scale ends while the loss still falls; the full "
     "scale has not been recorded.",
+)
+
+AVS = "AVS (ECCV 2022)"
+SEGMENT = "avcore.papers.avs.experiments:segmentation_experiment"
+GAIN = "avcore.papers.avs.experiments:gain_experiment"
+SCORING = "avcore.papers.avs.experiments:scoring_experiment"
+OTHER_SOUND = "avcore.papers.avs.experiments:sound_experiment"
+TABLE = "table of the project page, mean IoU, PVT-v2"
+
+A1 = Claim(
+    id="A1",
+    paper=AVS,
+    sentence="The sound matters more where several things sound: without it the mean IoU falls "
+    "further in the multi-source setting than in the single-source one.",
+    experiment=GAIN,
+    treatment="MS3",
+    baseline="S4",
+    metric="gain_miou",
+    reported=(
+        Reported("gain on MS3", 4.85, "points", TABLE),
+        Reported("gain on S4", 0.98, "points", TABLE),
+    ),
+)
+
+A2 = Claim(
+    id="A2",
+    paper=AVS,
+    sentence="TPAVI brings the sound in better than adding it to every pixel does.",
+    experiment=SEGMENT,
+    treatment="MS3, TPAVI",
+    baseline="MS3, addition",
+    metric="miou",
+    reported=(Reported("TPAVI minus addition on MS3", 1.51, "points", TABLE),),
+)
+
+A3 = Claim(
+    id="A3",
+    paper=AVS,
+    sentence="With a single source, adding the sound does nothing.",
+    experiment=SEGMENT,
+    treatment="S4, addition",
+    baseline="S4, no sound",
+    metric="miou",
+    direction="equal",
+    margin=0.02,
+    reported=(Reported("addition minus no sound on S4", -0.11, "points", TABLE),),
+)
+
+A4 = Claim(
+    id="A4",
+    paper=AVS,
+    sentence="The masked audio-visual matching loss gives a small gain with several sources.",
+    experiment=SEGMENT,
+    treatment="MS3, TPAVI with matching",
+    baseline="MS3, TPAVI",
+    metric="miou",
+    reported=(Reported("gain on MS3", 0.94, "points", TABLE),),
+)
+
+A5 = Claim(
+    id="A5",
+    paper=AVS,
+    sentence="Training on single sources first helps with several sources.",
+    experiment=SEGMENT,
+    treatment="MS3, TPAVI after S4",
+    baseline="MS3, TPAVI",
+    metric="miou",
+)
+
+A6 = Claim(
+    id="A6",
+    paper=AVS,
+    sentence="AVS marks what sounds better than localisation learned the hard way (LVS), which "
+    "sees no masks.",
+    experiment=SEGMENT,
+    treatment="MS3, TPAVI",
+    baseline="MS3, LVS",
+    metric="miou",
+    reported=(
+        Reported("AVS on MS3", 54.00, "%", TABLE),
+        Reported("LVS on MS3", 29.45, "%", TABLE),
+    ),
+)
+FAMILIES = {
+    "A6b": ("a second localiser without masks, correspondence learning", "MS3, correspondence"),
+    "A6c": (
+        "video segmentation without sound, by convolution along time",
+        "MS3, video convolution",
+    ),
+    "A6d": ("video segmentation without sound, by self-attention", "MS3, video self-attention"),
+    "A6e": ("salient object segmentation, which sees single frames", "MS3, no sound"),
+}
+A6_OTHERS = tuple(
+    replace(
+        A6,
+        id=claim_id,
+        sentence=f"AVS marks what sounds better than {family}.",
+        baseline=variant,
+        reported=(),
+    )
+    for claim_id, (family, variant) in FAMILIES.items()
+)
+
+A7 = Claim(
+    id="A7",
+    paper="ours, on the scores of AVS (ECCV 2022)",
+    sentence="Frames in which nothing sounds lift the mean IoU as it is coded.",
+    experiment=SCORING,
+    treatment="as coded",
+    baseline="frames with a source",
+    metric="iou",
+)
+A7B = replace(
+    A7,
+    id="A7b",
+    sentence="The F-measure as it is coded rises when the batches of the test get smaller.",
+    treatment="one clip a batch",
+    baseline="one batch",
+    metric="f",
+)
+
+A8 = Claim(
+    id="A8",
+    paper="ours, on AVS (ECCV 2022)",
+    sentence="When the sound is replaced by silence, the mask shrinks.",
+    experiment=OTHER_SOUND,
+    treatment="silence",
+    baseline="own sound",
+    metric="area",
+    direction="lower",
 )
 
 DENSEAV = "DenseAV (CVPR 2024)"
@@ -153,9 +283,9 @@ D7B = replace(
     "since one step and one place of each pair receive all of the gradient.",
 )
 
-CLAIMS: dict[str, Claim] = {
-    claim.id: claim for claim in (C7, D1, D2, D3, D4, D5, *D5_SINGLE, D6, D7, D7B)
-}
+AVS_CLAIMS = (A1, A2, A3, A4, A5, A6, *A6_OTHERS, A7, A7B, A8)
+DENSEAV_CLAIMS = (D1, D2, D3, D4, D5, *D5_SINGLE, D6, D7, D7B)
+CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (C7, *AVS_CLAIMS, *DENSEAV_CLAIMS)}
 
 
 def find_claim(claim_id: str, claims: dict[str, Claim] | None = None) -> Claim:
