@@ -40,6 +40,7 @@ class Prompts:
             row_heights=[0.68, 0.32], subplot_titles=["picture", *map(text, self.heads)],
             specs=[[{}] * columns, [{"colspan": columns}, *[None] * (columns - 1)]],
         )  # fmt: skip
+        fig.update_annotations(font_size=12)  # the titles stay apart on a phone
         picture, size = self.frames[scene], self.frames.shape[1:3]
         # Under the maps the picture is grey, so that every colour there is the map's.
         for column, each in enumerate([picture, *[grey(picture)] * len(self.heads)], 1):
