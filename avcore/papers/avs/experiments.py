@@ -185,7 +185,7 @@ def _taught(seed: int, scale: str, device: str) -> Namer:
     return teach(scale, seed, device=device)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _data(setting: str, seed: int, scale: str, device: str) -> Data:
     return make_data(setting, scale, seed, _taught(seed, scale, device))
 
