@@ -52,7 +52,7 @@ def make_data(
     counts = counts or by_scale(
         scale,
         smoke=(16, 8, 8),
-        quick=(800, 40, 120) if few else (1200, 40, 120),
+        quick=(800, 40, 120) if few else (1000, 40, 120),
         full=(3000, 64, 500) if few else (12_000, 200, 500),
     )
     maker, workers = ClipMaker(setting, bank, seed), by_scale(scale, smoke=0, quick=2, full=8)
@@ -72,9 +72,9 @@ def silence(namer: Namer, sample_rate: int = 16_000) -> Tensor:
 def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
     """The training of chapters 40 and 41 and of all their claims."""
     return TrainConfig(
-        steps=by_scale(scale, smoke=4, quick=600, full=6000),
+        steps=by_scale(scale, smoke=4, quick=800, full=8000),
         batch_size=4,
-        learning_rate=1.5e-3,
+        learning_rate=1e-3,
         weight_decay=1e-3,
         warmup=by_scale(scale, smoke=1, quick=20, full=200),
         clip_norm=1.0,
