@@ -197,10 +197,11 @@ D3 = Claim(
     metric="pred_dis",
     explanation="The interval excludes zero, by one point in a hundred: do not read it as the "
     "paper's separation. Prediction of the kind from the heads is 0.51 to 0.55 on all "
-    "seeds, where 0.5 is chance, so both heads hear words and sounds alike. Here a "
-    "word and a sound come with the same kind of picture, and one visual feature "
-    "serves both; the paper's two sets show different worlds. Longer training has not "
-    "been tried.",
+    "seeds, where 0.5 is chance, so both heads hear words and sounds alike. On "
+    "validation scenes, with one seed, three times as many steps did not change this "
+    "(0.52), nor did ten times the weight of the disentangling term (0.52). With words "
+    "and sounds about different kinds of things, as in the paper's two sets, it was 0.65 "
+    "with two heads and with the halves of one alike, and 0.56 after longer training.",
 )
 
 D4 = Claim(
@@ -225,8 +226,8 @@ D5 = Claim(
     metric="ap",
     explanation="Nothing collapses in 600 steps, with the terms or without. The paper speaks of "
     "trainings a thousand times longer, in half precision and with pretrained "
-    "transformers, and this scale cannot reach them. Leaving out single terms has not "
-    "been tried.",
+    "transformers, and this scale cannot reach them. Claims D5b to D5e leave out "
+    "single terms.",
 )
 
 SPARED = {
@@ -243,7 +244,9 @@ D5_SINGLE = tuple(
         baseline=variant,
         direction="equal",
         margin=0.05,
-        explanation="",
+        explanation="The margin was chosen before the runs: a tenth of a good score. All of the "
+        "networks train, with the term or without, but the seeds differ from each other by more "
+        "than the margin, so three of them cannot show equality.",
     )
     for claim_id, (term, variant) in SPARED.items()
 )
@@ -257,6 +260,9 @@ D6 = Claim(
     treatment="warm-up",
     baseline="no warm-up",
     metric="ap",
+    explanation="The ends differ by less than the seeds do, in both directions, and neither "
+    "training was unsteady. Small backbones that were taught for minutes have little to lose to "
+    "random aligners; the paper warms up transformers that were trained on thousands of hours.",
 )
 
 D7 = Claim(
