@@ -46,7 +46,7 @@ def test_several_sources_sound_in_some_seconds_and_are_marked_then():
         scene, masks = maker.clip("val", index)
         rate = scene.config.sample_rate
         loud = np.abs(scene.stems).reshape(len(scene.sources), SECONDS, rate)
-        middle = loud[:, :, rate // 4 : -rate // 4].max(-1) > 1e-3  # (S, T)
+        middle = loud.max(-1) > 0  # (S, T): a silenced second holds nothing at all
         for t in range(SECONDS):
             heard = [s.sounding and middle[i, t] for i, s in enumerate(scene.sources)]
             expected = scene.masks[heard, t].any(0) if any(heard) else np.zeros_like(masks[t])
@@ -62,7 +62,8 @@ def test_a_sounding_source_is_heard_at_least_once_and_without_clicks():
         scene, _ = maker.clip("train", index)
         for source, before, after in zip(scene.sources, whole.stems, scene.stems, strict=True):
             assert source.sounding == bool(after.any())
-            assert np.abs(after).max() <= np.abs(before).max() + 1e-6
+            changed = np.abs(np.diff(after) - np.diff(before))
+            assert changed.max() <= np.abs(np.diff(before)).max() + 2 * np.abs(before).max() / 320
 
 
 def test_a_clip_is_the_same_alone_and_among_others():

@@ -24,14 +24,15 @@ class Recipe:
         How many frames of a clip have masks: 1 (the first, S4) or all of them (MS3).
     matching
         Weight of the masked audio-visual matching loss; the paper's is 0.5 for MS3, 0 for S4.
-    distance, target
-        Its form, see `avm_loss`.
+    distance, target, normalise
+        Its form, see `avm_loss`; the default is that of the published run.
     """
 
     labelled: int = 5
     matching: float = 0.0
     distance: str = "kl"
     target: str = "audio"
+    normalise: bool = False
 
     def __post_init__(self) -> None:
         if self.labelled < 1 or self.matching < 0:
@@ -62,7 +63,11 @@ def total_loss(model: nn.Module, batch: Clips, recipe: Recipe) -> dict[str, Tens
         if not pairs:
             raise AvcoreError("matching needs a network that hears; none of its stages does")
         parts["matching"] = avm_loss(
-            out.logits, *zip(*pairs, strict=True), recipe.distance, recipe.target
+            out.logits,
+            *zip(*pairs, strict=True),
+            distance=recipe.distance,
+            target=recipe.target,
+            normalise=recipe.normalise,
         )
         loss = loss + recipe.matching * parts["matching"]
     return {"loss": loss, **parts}
