@@ -72,7 +72,7 @@ def silence(namer: Namer, sample_rate: int = 16_000) -> Tensor:
 def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
     """The training of chapters 40 and 41 and of all their claims."""
     return TrainConfig(
-        steps=by_scale(scale, smoke=4, quick=800, full=8000),
+        steps=by_scale(scale, smoke=4, quick=720, full=8000),
         batch_size=4,
         learning_rate=1e-3,
         weight_decay=1e-3,
