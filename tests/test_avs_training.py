@@ -92,7 +92,7 @@ def test_what_is_heard_has_the_form_of_vggish(namer, data):
 
 
 def test_labels_of_mixed_sounds_name_what_is_in_them():
-    from avcore.papers.avs.teach import SCENES, Named
+    from avcore.papers.avs.naming import SCENES, Named
     from avcore.stage import Stage, render
 
     batch = render(Stage(SCENES), "train", 64)

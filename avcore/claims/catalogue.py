@@ -146,12 +146,19 @@ A7B = replace(
 A8 = Claim(
     id="A8",
     paper="ours, on AVS (ECCV 2022)",
-    sentence="When the sound is replaced by silence, the mask shrinks.",
+    sentence="With several sources the mask shrinks when the sound is replaced by silence.",
     experiment=OTHER_SOUND,
-    treatment="silence",
-    baseline="own sound",
+    treatment="MS3, silence",
+    baseline="MS3, own sound",
     metric="area",
     direction="lower",
+)
+A8B = replace(
+    A8,
+    id="A8b",
+    sentence="With a single source the mask shrinks when the sound is replaced by silence.",
+    treatment="S4, silence",
+    baseline="S4, own sound",
 )
 
 DENSEAV = "DenseAV (CVPR 2024)"
@@ -291,7 +298,7 @@ D7B = replace(
     "since one step and one place of each pair receive all of the gradient.",
 )
 
-AVS_CLAIMS = (A1, A2, A3, A4, A5, A6, *A6_OTHERS, A7, A7B, A8)
+AVS_CLAIMS = (A1, A2, A3, A4, A5, A6, *A6_OTHERS, A7, A7B, A8, A8B)
 DENSEAV_CLAIMS = (D1, D2, D3, D4, D5, *D5_SINGLE, D6, D7, D7B)
 CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (C7, *AVS_CLAIMS, *DENSEAV_CLAIMS)}
 

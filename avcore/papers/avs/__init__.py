@@ -6,7 +6,7 @@
 `small`        the same for clips of the stage
 `losses`       cross-entropy of masks, masked audio-visual matching
 `scenes`       clips of five seconds for the two settings, S4 and MS3
-`teach`        what both streams know before segmentation begins
+`naming`       what both streams learn before segmentation begins
 `training`     the loop; `evaluation` its scores, as coded and without their pathologies
 `localizers`   localisation without masks, to compare with
 `experiments`  claims A1 to A8
@@ -16,9 +16,9 @@ from avcore.papers.avs.evaluation import f_by_batch, other_sounds, scores, trivi
 from avcore.papers.avs.fusion import Addition, TemporalConvolution, VideoSelfAttention
 from avcore.papers.avs.losses import all_frames_bce, avm_loss, first_frame_bce
 from avcore.papers.avs.model import AVSModel, Segmented, normalise
+from avcore.papers.avs.naming import Namer, listen, teach
 from avcore.papers.avs.scenes import SETTINGS, ClipMaker, Clips, Setting
 from avcore.papers.avs.small import FUSIONS, small_avs
-from avcore.papers.avs.teach import Namer, listen, teach
 from avcore.papers.avs.tpavi import TPAVI
 from avcore.papers.avs.training import Recipe, segment, total_loss, train
 

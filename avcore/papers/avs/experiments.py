@@ -15,12 +15,13 @@ from torch import Tensor
 
 from avcore import metrics
 from avcore.audio import log_mel
+from avcore.papers import avc
 from avcore.papers.avs import localizers
 from avcore.papers.avs.evaluation import f_by_batch, other_sounds, scores
 from avcore.papers.avs.model import AVSModel
+from avcore.papers.avs.naming import Namer, listen, teach
 from avcore.papers.avs.scenes import SETTINGS, ClipMaker, Clips, find_setting
 from avcore.papers.avs.small import small_avs
-from avcore.papers.avs.teach import Namer, listen, teach
 from avcore.papers.avs.training import Recipe, segment, train
 from avcore.stage import AssetBank
 from avcore.support import AvcoreError, by_scale
@@ -71,15 +72,11 @@ def silence(namer: Namer, sample_rate: int = 16_000) -> Tensor:
 
 def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
     """The training of chapters 40 and 41 and of all their claims."""
-    return TrainConfig(
+    return replace(
+        avc.train_config(scale, seed, device),
         steps=by_scale(scale, smoke=4, quick=720, full=8000),
         batch_size=4,
-        learning_rate=1e-3,
-        weight_decay=1e-3,
         warmup=by_scale(scale, smoke=1, quick=20, full=200),
-        clip_norm=1.0,
-        seed=seed,
-        device=device,
     )
 
 
@@ -135,12 +132,10 @@ def segmentation_experiment(
 
     Beside `scores`, the same with other sounds: "silence_…" and "permuted_…".
     """
-    if variant in UNLABELLED:
-        return dict(_measured_localizer(variant, seed, scale, device))
-    if variant not in VARIANTS:
-        known = ", ".join([*VARIANTS, *UNLABELLED])
-        raise AvcoreError(f"unknown variant {variant!r}; choose one of {known}")
-    return dict(_measured(variant, seed, scale, device))
+    measure = _choose(
+        dict.fromkeys(VARIANTS, _measured) | dict.fromkeys(UNLABELLED, _measured_localizer), variant
+    )
+    return dict(measure(variant, seed, scale, device))
 
 
 def gain_experiment(variant: str, seed: int, scale: str, device: str = "auto") -> dict[str, float]:
@@ -172,12 +167,18 @@ def scoring_experiment(
     return _choose(ways, variant)
 
 
+SOUNDS = {"own sound": "", "silence": "silence_", "permuted": "permuted_"}
+
+
 def sound_experiment(variant: str, seed: int, scale: str, device: str = "auto") -> dict[str, float]:
-    """Claim A8: one network, the same frames, "own sound", "silence" or "permuted" sound."""
-    _choose({"own sound": 0, "silence": 0, "permuted": 0}, variant)
-    values = _measured("MS3, TPAVI", seed, scale, device)
-    prefix = {"own sound": "", "silence": "silence_", "permuted": "permuted_"}[variant]
-    return {name: values[prefix + name] for name in ("miou", "miou_filled", "area")}
+    """Claim A8: one network of a setting, the same frames, another sound: "S4, silence".
+
+    The sounds are "own sound", "silence" and "permuted" (the next clip's).
+    """
+    known = {f"{setting}, {sound}": (setting, sound) for setting in SETTINGS for sound in SOUNDS}
+    setting, sound = _choose(known, variant)
+    values = _measured(f"{setting}, TPAVI", seed, scale, device)
+    return {name: values[SOUNDS[sound] + name] for name in ("miou", "miou_filled", "area")}
 
 
 @lru_cache(maxsize=4)
