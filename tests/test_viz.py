@@ -232,6 +232,24 @@ def test_scene_player_holds_frames_sounds_and_truth() -> None:
     assert len(page.all("i")) == 3  # the onsets within the clip
 
 
+def test_a_source_that_pauses_is_drawn_as_silent_while_it_does() -> None:
+    scene = fake_scene(frames=3)
+    n = scene.config.sample_rate
+    stems = np.tile(scene.stems, 3)
+    stems[0, n : 2 * n] = 0  # heard in the first and the third second of three
+    sources = tuple(replace(s, onsets=np.array([0.1, 1.1, 2.1])) for s in scene.sources)
+    config = replace(scene.config, duration=3.0, fps=1.0)
+    paused = replace(
+        scene, stems=stems, noise=np.tile(scene.noise, 3), sources=sources, config=config,
+        times=np.arange(3.0),
+    )  # fmt: skip
+    view = viz.scene_player(paused)
+    truth = data_of(view)["truth"]
+    assert truth[0]["heard"] == [True, False, True] and truth[1]["heard"] == [False] * 3
+    marks = [mark.get("class", "") for mark in made(view).all("i")]
+    assert marks[:3] == ["", "av-silent", ""] and marks[3:6] == ["av-silent"] * 3
+
+
 def test_the_sheet_of_frames_is_the_frames() -> None:
     from PIL import Image
 

@@ -22,7 +22,10 @@ from avcore.viz.truth import (
 )
 from avcore.viz.view import View, output, script_json, slider, text
 
-MARKS = "Marks below the spectrogram: when events and words begin. Hollow ones are not heard."
+MARKS = (
+    "Marks below the spectrogram: when events and words begin; hollow ones are not heard. "
+    "A dashed outline: not heard in that second."
+)
 
 
 class Player(View):

@@ -15,6 +15,9 @@ _CONE = '<path d="M1 5.5h2.6L7.5 2v12L3.6 10.5H1z"/>'
 _WAVES = '<path d="M9.8 5.2a4 4 0 0 1 0 5.6M12 3a7 7 0 0 1 0 10" class="av-stroke"/>'
 _CROSS = '<path d="M10 6l4.5 4.5M14.5 6L10 10.5" class="av-stroke"/>'
 
+SECOND = 1.0  # s: a source is drawn as heard in a frame when it is heard in this time
+ONSET = 0.1  # s after which an event that is heard has begun
+
 
 def letter(index: int) -> str:
     """The letter that stands for a source wherever it is marked."""
@@ -53,10 +56,18 @@ def sentence(sources: Any) -> str:
     return ", ".join(parts) if parts else "nothing"
 
 
+def audible(scene: Any, index: int, start: float, seconds: float) -> bool:
+    """Whether a source is heard at all for some seconds from `start`, s from the clip's start."""
+    rate, margin = scene.config.sample_rate, scene.config.margin
+    first = round((margin + start) * rate)
+    stem = scene.stems[index][first : first + round(seconds * rate)]
+    return bool(scene.sources[index].sounding and np.any(stem))
+
+
 def icon(sounding: bool) -> str:
     """A loudspeaker, with waves or crossed out."""
-    inner = _CONE + (_WAVES if sounding else _CROSS)
-    return f'<svg class="av-icon" viewBox="0 0 16 16" aria-hidden="true">{inner}</svg>'
+    inner, kind = (_CONE + _WAVES, "av-on") if sounding else (_CONE + _CROSS, "av-off")
+    return f'<svg class="av-icon {kind}" viewBox="0 0 16 16" aria-hidden="true">{inner}</svg>'
 
 
 def legend_html(sources: Any) -> str:
@@ -76,27 +87,34 @@ def overlay_html(scene: Any) -> str:
     for i, source in enumerate(scene.sources):
         if not source.visible:
             continue
-        kind = "av-heard" if source.sounding else "av-silent"
-        paths.append(f'<g class="{kind}" data-source="{i}"><path class="av-casing"/>')
+        paths.append(f'<g data-source="{i}"><path class="av-casing"/>')
         paths.append(f'<path stroke="{colour(i)}"/></g>')
         tags.append(
             f'<span class="av-tag" data-source="{i}" style="--c:{colour(i)}"><b>{letter(i)}</b>'
-            f" {text(source.name)} {icon(source.sounding)}</span>"
+            f" {text(source.name)} {icon(True)}{icon(False)}</span>"
         )
     drawn = f'<svg viewBox="0 0 {width} {height}">{"".join(paths)}</svg>'
     return f'<div class="av-overlay av-secret" aria-hidden="true">{drawn}{"".join(tags)}</div>'
 
 
 def overlay_data(scene: Any) -> list[dict | None]:
-    """For each source the outline in each frame, and where its tag goes, fractions of the frame."""
+    """For each source its outline in each frame, where its tag goes (fractions of the frame), and
+    whether it is heard in the second that begins there (at the end: in the last second)."""
+    end = scene.config.duration - SECOND
+    starts = [max(min(float(time), end), 0.0) for time in scene.times]
     data: list[dict | None] = []
-    for source, masks in zip(scene.sources, scene.masks, strict=True):
+    for i, (source, masks) in enumerate(zip(scene.sources, scene.masks, strict=True)):
         if not source.visible:
             data.append(None)
             continue
         tags = [_corner(mask) for mask in masks]
-        data.append({"paths": [svg_path(mask) for mask in masks], "tags": tags})
+        heard = [audible(scene, i, start, SECOND) for start in starts]
+        data.append({"paths": [svg_path(mask) for mask in masks], "tags": tags, "heard": heard})
     return data
+
+
+def _quiet(heard: bool) -> str:
+    return "" if heard else ' class="av-silent"'
 
 
 def _corner(mask: np.ndarray) -> list[float] | None:
@@ -112,20 +130,18 @@ def lanes_html(scene: Any, seconds: float) -> str:
     rows = []
     for i, source in enumerate(scene.sources):
         marks = [
-            f'<i style="left:{100 * onset / seconds:.2f}%"></i>'
-            for onset in source.onsets
-            if 0 <= onset < seconds
+            f"<i{_quiet(audible(scene, i, at, ONSET))} style='left:{100 * at / seconds:.2f}%'></i>"
+            for at in source.onsets
+            if 0 <= at < seconds
         ]
         marks += [
-            f'<em style="left:{100 * max(word.start, 0) / seconds:.2f}%;'
+            f'<em{_quiet(source.sounding)} style="left:{100 * max(word.start, 0) / seconds:.2f}%;'
             f'width:{100 * (min(word.end, seconds) - max(word.start, 0)) / seconds:.2f}%">'
             f"{text(word.text)}</em>"
             for word in source.words
             if word.start < seconds and word.end > 0
         ]
-        quiet = "" if source.sounding else " av-silent"
         rows.append(
-            f'<div class="av-lane{quiet}" style="--c:{colour(i)}">'
-            f"<b>{letter(i)}</b>{''.join(marks)}</div>"
+            f'<div class="av-lane" style="--c:{colour(i)}"><b>{letter(i)}</b>{"".join(marks)}</div>'
         )
     return f'<div class="av-lanes av-secret" aria-hidden="true">{"".join(rows)}</div>'

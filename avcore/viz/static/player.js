@@ -36,12 +36,15 @@ function mountPlayer(root, tell = () => {}) {
 
   function placeTruth(frame) {
     for (const shape of root.querySelectorAll(".av-overlay g")) {
-      const outline = data.truth[shape.dataset.source].paths[frame];
-      for (const path of shape.children) path.setAttribute("d", outline);
+      const { paths, heard } = data.truth[shape.dataset.source];
+      for (const path of shape.children) path.setAttribute("d", paths[frame]);
+      shape.classList.toggle("av-silent", !heard[frame]);
     }
     for (const tag of root.querySelectorAll(".av-tag")) {
-      const corner = data.truth[tag.dataset.source].tags[frame];
+      const { tags, heard } = data.truth[tag.dataset.source];
+      const corner = tags[frame];
       tag.hidden = !corner;
+      tag.classList.toggle("av-silent", !heard[frame]);
       if (!corner) continue;
       tag.style.left = `${Math.min(corner[0], 0.66) * 100}%`;
       tag.style.top = `${Math.max(corner[1], 0.09) * 100}%`;
