@@ -57,7 +57,7 @@ def f_by_batch(logits: Tensor, masks: Tensor, batch: int = BATCH) -> float:
 
 
 def other_sounds(clips: Clips, silence: Tensor) -> dict[str, Clips]:
-    """The same frames with other sounds: "silence", and the sounds of the next clip ("permuted").
+    """The same frames with other sounds: "silence", and the sounds of another clip ("permuted").
 
     `silence` (128,) is what the listener makes of a second in which nothing sounds.
     """

@@ -173,7 +173,7 @@ SOUNDS = {"own sound": "", "silence": "silence_", "permuted": "permuted_"}
 def sound_experiment(variant: str, seed: int, scale: str, device: str = "auto") -> dict[str, float]:
     """Claim A8: one network of a setting, the same frames, another sound: "S4, silence".
 
-    The sounds are "own sound", "silence" and "permuted" (the next clip's).
+    The sounds are "own sound", "silence" and "permuted" (another clip's).
     """
     known = {f"{setting}, {sound}": (setting, sound) for setting in SETTINGS for sound in SOUNDS}
     setting, sound = _choose(known, variant)

@@ -50,17 +50,17 @@ class Localizer(nn.Module):
 
 
 def lvs_loss(maps: Tensor) -> Tensor:
-    """LVS: the places that surely match against the ground beside them and all other pictures.
+    """LVS: the places that surely match against the background beside them and all other pictures.
 
     `maps` (B, B, h, w) are cosines, own pairs on the diagonal. Eqs. 4 to 6: places above 0.65
-    count as the source, those below 0.4 as ground (a hard negative), the others for nothing; both
-    limits are soft.
+    count as the source, those below 0.4 as background (a hard negative), the others for nothing;
+    both limits are soft.
     """
     own = torch.diagonal(maps, dim1=0, dim2=1).movedim(-1, 0)  # (B, h, w)
     source = torch.sigmoid((own - POSITIVE) / TAU)
-    ground = 1 - torch.sigmoid((own - NEGATIVE) / TAU)
+    background = 1 - torch.sigmoid((own - NEGATIVE) / TAU)
     positive = _weighted(own, source)
-    hard = _weighted(own, ground)
+    hard = _weighted(own, background)
     others = maps.mean((-2, -1)).masked_fill(
         torch.eye(len(maps), dtype=torch.bool, device=maps.device), -torch.inf
     )

@@ -49,7 +49,7 @@ def avm_loss(
     distance: str = "kl",
     target: str = "audio",
     threshold: bool = False,
-    normalise: bool = True,
+    normalise: bool = False,
 ) -> Tensor:
     """Masked audio-visual matching, averaged over stages: what is marked should fit the sound.
 
@@ -67,7 +67,8 @@ def avm_loss(
     threshold
         Whether the mask is cut at 0.5 instead of weighting the features; "cosine" always does.
     normalise
-        Whether both features are made one long first.
+        Whether both features are scaled to length one first, an option of the public code that
+        its own training leaves off. "cosine" always does.
     """
     if distance not in DISTANCES or target not in TARGETS:
         raise AvcoreError(
@@ -84,7 +85,7 @@ def avm_loss(
                 f"sound {tuple(sound.shape)} and features {tuple(features.shape)} do not fit"
             )
         marked = _masked_mean(logits, features, distance == "cosine", threshold)
-        if normalise:
+        if normalise or distance == "cosine":
             sound, marked = (functional.normalize(value, dim=-1) for value in (sound, marked))
         wanted = marked[_nearest(sound)] if target == "visual" else sound
         losses.append(_distance(marked, wanted, distance))
