@@ -49,7 +49,7 @@ def avm_loss(
     distance: str = "kl",
     target: str = "audio",
     threshold: bool = False,
-    normalise: bool = False,
+    normalise: bool = True,
 ) -> Tensor:
     """Masked audio-visual matching, averaged over stages: what is marked should fit the sound.
 
@@ -67,8 +67,8 @@ def avm_loss(
     threshold
         Whether the mask is cut at 0.5 instead of weighting the features; "cosine" always does.
     normalise
-        Whether both features are scaled to length one first, an option of the public code that
-        its own training leaves off. "cosine" always does.
+        Whether both features are scaled to length one first: so by default in the public code,
+        whose own training turns it off, as `Recipe` does. "cosine" always has it.
     """
     if distance not in DISTANCES or target not in TARGETS:
         raise AvcoreError(
