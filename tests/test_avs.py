@@ -80,6 +80,8 @@ def test_tpavi_refuses_what_does_not_fit():
         block(torch.randn(1, 8, 2, 3, 3), torch.randn(1, 3, 128))
     with pytest.raises(CheckpointError, match=r"theta\.weight is missing"):
         avs.TPAVI.from_official({})
+    with pytest.raises(CheckpointError, match=r"theta\.weight is missing"):
+        avs.TPAVI.from_official({"theta.weight": torch.zeros(4)})
 
 
 # --- the published models ----------------------------------------------------------------------
@@ -116,6 +118,12 @@ def test_models_name_what_is_wrong():
         avs.AVSModel.from_official({}, "vgg")
     with pytest.raises(CheckpointError, match="of another model"):
         avs.AVSModel.from_official({"resnet.conv1.weight": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match=r"'epoch' is no tensor; .* under 'model'"):
+        avs.AVSModel.from_official({"epoch": 3, "model": {"conv1.weight": torch.zeros(1)}})
+    with pytest.raises(CheckpointError, match="not a state dict"):
+        avs.AVSModel.from_official([torch.zeros(1)])
+    with pytest.raises(AvcoreError, match=r"multiples of 32, got \(33, 64\)"):
+        avs.small_avs("no sound")(torch.zeros(5, 3, 33, 64))
 
 
 # --- losses ------------------------------------------------------------------------------------

@@ -200,6 +200,17 @@ def test_scores_by_hand():
     assert nothing["miou"] == pytest.approx(0.2) and nothing["miou_filled"] == 0
 
 
+def test_batches_and_tests_in_which_nothing_sounds():
+    masks = torch.zeros(2, 5, 4, 4, dtype=torch.bool)
+    masks[0, :, :2] = True
+    perfect = torch.where(masks, 9.0, -9.0)
+    assert avs.f_by_batch(perfect, masks, 2) == pytest.approx(1.0)
+    assert avs.f_by_batch(perfect, masks, 1) == pytest.approx(0.5)  # as coded: an empty batch is 0
+    silent = avs.scores(perfect[1:], masks[1:])
+    assert silent["f"] == silent["f_whole"] == silent["miou_filled"] == 0
+    assert silent["empty_right"] == silent["miou"] == 1
+
+
 def test_the_f_measure_of_small_batches_is_never_lower():
     masks = torch.rand(8, 5, 6, 6, generator=torch.Generator().manual_seed(0)) > 0.6
     logits = torch.randn(8, 5, 6, 6, generator=torch.Generator().manual_seed(1))

@@ -33,6 +33,7 @@ def test_every_scene_and_prompt_is_a_step_and_texts_are_escaped(monkeypatch) -> 
     page = shown().html()
     data = json.loads(re.search(r'class="av-data"[^>]*>(.*?)</script>', page, re.S).group(1))
     assert len(data["steps"]) == 4
+    assert re.findall(r'<button type="button">(.*?)</button>', page) == ["the word", "the sound"]
     assert "the word" in page and "<a>" not in page and "from \u22120.90" in page
 
 

@@ -590,6 +590,8 @@ def test_live_mode_gives_widgets_and_plotly_s_own_type(monkeypatch: pytest.Monke
     assert len(sliders) == 1 and calls == [1]  # one value needs no slider, and fn is called lazily
     sliders[0].value = 2
     assert calls == [1, 2]
+    chosen = viz.explore(lambda k: viz.Html("x"), k={"a": 1, "b": 2}, buttons=("k",)).widget()
+    assert chosen.children[0].value == 1 and type(chosen.children[0]).__name__ == "ToggleButtons"
     assert viz.claim_card(None)._repr_mimebundle_()["text/html"]
 
 

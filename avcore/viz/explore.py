@@ -12,7 +12,7 @@ from avcore.support import AvcoreError, require
 from avcore.viz.figure import Figure, figure, plot_area, plot_output
 from avcore.viz.modes import has
 from avcore.viz.steps import merged
-from avcore.viz.view import View, markup_of, output, slider, text
+from avcore.viz.view import View, choice, markup_of, output, slider, text
 
 LIMIT = 64  # results a page may hold
 
@@ -21,9 +21,15 @@ class Explorer(View):
     """The view behind `explore`."""
 
     def __init__(
-        self, fn: Callable[..., Any], values: Mapping[str, Mapping], caption: str, alt: str
+        self,
+        fn: Callable[..., Any],
+        values: Mapping[str, Mapping],
+        caption: str,
+        alt: str,
+        buttons: Sequence[str] = (),
     ) -> None:
         self.fn, self.values, self.caption, self.alt = fn, values, caption, alt
+        self.buttons = buttons
         self._results: list[Any] | None = None
 
     def results(self) -> list[Any]:
@@ -36,7 +42,9 @@ class Explorer(View):
 
     def html(self) -> str:
         figures = [_as_figure(result, self.alt or self.caption) for result in self.results()]
-        sliders = slider_html({name: list(each) for name, each in self.values.items()})
+        sliders = slider_html(
+            {name: list(each) for name, each in self.values.items()}, self.buttons
+        )
         if all(made is not None for made in figures):
             return stepped(figures, sliders, self.caption or figures[0].caption, self.alt)
         return panels([markup_of(result) for result in self.results()], sliders, self.caption)
@@ -45,7 +53,14 @@ class Explorer(View):
         return _live(self) if has("ipywidgets") else None
 
 
-def explore(fn: Callable[..., Any], *, caption: str = "", alt: str = "", **values: Any) -> Explorer:
+def explore(
+    fn: Callable[..., Any],
+    *,
+    caption: str = "",
+    alt: str = "",
+    buttons: Sequence[str] = (),
+    **values: Any,
+) -> Explorer:
     """Move sliders and see what a function makes of them.
 
     In a live notebook `fn` is called as a slider moves. In a page it was called for every
@@ -58,6 +73,8 @@ def explore(fn: Callable[..., Any], *, caption: str = "", alt: str = "", **value
         that a notebook can show.
     caption, alt
         What to see, and what it shows for readers who cannot see it.
+    buttons
+        Names among `values` that are chosen by buttons, one a value, instead of a slider.
     **values
         The values of each slider in order, or a mapping from what it shows to its values.
 
@@ -79,7 +96,7 @@ def explore(fn: Callable[..., Any], *, caption: str = "", alt: str = "", **value
     count = math.prod(map(len, chosen.values()))
     if count > LIMIT:
         raise AvcoreError(f"explore got {count} combinations, more than {LIMIT}: use fewer")
-    return Explorer(fn, chosen, caption, alt)
+    return Explorer(fn, chosen, caption, alt, buttons)
 
 
 def _labelled(values: Sequence | Mapping) -> dict[str, Any]:
@@ -88,13 +105,15 @@ def _labelled(values: Sequence | Mapping) -> dict[str, Any]:
     return {f"{v:.4g}" if isinstance(v, float) else str(v): v for v in values}
 
 
-def slider_html(labels: Mapping[str, Sequence[str]]) -> str:
-    """A range input for each name with more than one step; `labels` name the steps."""
-    made = [
-        slider(name, len(each) - 1, f'data-labels="{text(json.dumps(list(each)))}"')
-        for name, each in labels.items()
-        if len(each) > 1
-    ]
+def slider_html(labels: Mapping[str, Sequence[str]], buttons: Sequence[str] = ()) -> str:
+    """A slider, or buttons, for each name with more than one step; `labels` name the steps."""
+    made = []
+    for name, each in labels.items():
+        named = f'data-labels="{text(json.dumps(list(each)))}"'
+        if len(each) > 1:
+            made.append(
+                choice(name, each, named) if name in buttons else slider(name, len(each) - 1, named)
+            )
     return f'<div class="av-sliders">{"".join(made)}</div>'
 
 
@@ -130,11 +149,10 @@ def _live(explorer: Explorer) -> Any:
     display = require("IPython.display", "viz").display
     style = {"description_width": "initial"}
     sliders = {
-        name: widgets.SelectionSlider(
-            options=list(each.items()),
-            description=name,
-            continuous_update=False,
-            style=style,
+        name: widgets.ToggleButtons(options=list(each.items()), description=name, style=style)
+        if name in explorer.buttons
+        else widgets.SelectionSlider(
+            options=list(each.items()), description=name, continuous_update=False, style=style
         )
         for name, each in explorer.values.items()
     }

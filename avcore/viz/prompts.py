@@ -166,7 +166,8 @@ def prompt_maps(
     return explore(
         shown.draw,
         caption=f"{caption} {note}".strip(),
-        alt="A picture beside the map of each head over it; the sliders choose scene and prompt.",
+        alt="A picture beside the map of each head over it; scene and prompt can be chosen.",
+        buttons=("prompt",),
         scene={f"{i + 1} of {count[0]}: {each}": i for i, each in enumerate(captions)},
         prompt={each: i for i, each in enumerate(prompts)},
     )

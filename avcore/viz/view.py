@@ -139,6 +139,17 @@ def slider(name: str, last: int, attributes: str = "") -> str:
     )
 
 
+def choice(name: str, words: Sequence[str], attributes: str = "") -> str:
+    """Buttons with words, one of them pressed; the input behind them is that of a slider."""
+    buttons = "".join(f'<button type="button">{text(each)}</button>' for each in words)
+    return (
+        f'<div class="av-slider av-choice" role="group" aria-label="{text(name)}">'
+        f"<span>{text(name)}</span>"
+        f'<input type="range" min="0" max="{len(words) - 1}" value="0" hidden {attributes}>'
+        f"{buttons}</div>"
+    )
+
+
 def _mount(ident: str, function: str) -> str:
     # All outputs with this id: a page may show one output twice.
     chosen = f"""document.querySelectorAll('[data-av="{ident}"]:not([data-ready])')"""

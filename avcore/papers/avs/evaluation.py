@@ -26,33 +26,39 @@ def scores(logits: Tensor, masks: Tensor, batch: int = BATCH) -> dict[str, float
     "miou"
         As coded, all frames.
     "miou_filled"
-        The same over the frames in which something sounds.
+        The same over the frames in which something sounds; 0 without such.
     "empty_right"
         Share of the pixels left alone in the frames in which nothing sounds; 1 without such.
     "f"
         As coded: the best threshold of each batch of `batch` clips, averaged over batches.
     "f_whole"
-        One threshold for the whole set; it is still picked on the truth: an oracle.
+        One threshold for the whole set; it is still picked on the truth: an oracle. 0 without
+        a frame in which something sounds.
     "area"
         Pixels marked for each pixel that is true.
     """
     frames, truth = logits.flatten(0, 1), masks.flatten(0, 1)
     ious, filled = metrics.mask_ious(frames, truth), truth.flatten(1).any(1)
-    empty = ious[~filled].mean().item() if (~filled).any() else 1.0
+    sounds, empty = bool(filled.any()), bool((~filled).any())
     return {
         "miou": ious.mean().item(),
-        "miou_filled": ious[filled].mean().item(),
-        "empty_right": empty,
+        "miou_filled": ious[filled].mean().item() if sounds else 0.0,
+        "empty_right": ious[~filled].mean().item() if empty else 1.0,
         "f": f_by_batch(logits, masks, batch),
-        "f_whole": metrics.f_measure(frames, truth),
+        "f_whole": f_by_batch(logits, masks, len(masks)),
         "area": (frames > 0).sum().item() / max(int(truth.sum()), 1),
     }
 
 
 def f_by_batch(logits: Tensor, masks: Tensor, batch: int = BATCH) -> float:
-    """F-measure as coded, for a test in batches of so many clips; empty batches are left out."""
+    """F-measure as coded, for a test in batches of so many clips.
+
+    Frames in which nothing sounds are left out; a batch of nothing else counts as 0.
+    """
     pairs = zip(logits.split(batch), masks.split(batch), strict=True)
-    values = [metrics.f_measure(x.flatten(0, 1), m.flatten(0, 1)) for x, m in pairs if m.any()]
+    values = [
+        metrics.f_measure(x.flatten(0, 1), m.flatten(0, 1)) if m.any() else 0.0 for x, m in pairs
+    ]
     return sum(values) / len(values)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from avcore.nn.official import only_tensors
 from avcore.nn.pvt import PVTv2
 from avcore.nn.weights import fill
 from avcore.papers.avs.tpavi import TPAVI
@@ -145,7 +146,7 @@ class AVSModel(nn.Module):
         )
 
     @classmethod
-    def from_official(cls, weights: dict[str, Tensor], backbone: str = "resnet50") -> AVSModel:
+    def from_official(cls, state_dict: dict[str, Tensor], backbone: str = "resnet50") -> AVSModel:
         """The published model with its weights, in evaluation mode.
 
         Raises
@@ -153,11 +154,13 @@ class AVSModel(nn.Module):
         AvcoreError
             For a backbone other than "resnet50" and "pvt_v2_b5".
         CheckpointError
-            When a weight is missing, unknown or of another shape; it is named.
+            When it is no state dict, or a weight is missing, unknown or of another shape; it is
+            named.
         """
         if backbone not in BACKBONES:
             raise AvcoreError(f"unknown backbone {backbone!r}; choose {' or '.join(BACKBONES)}")
-        renamed = {_rename(key): value for key, value in weights.items()}
+        official = only_tensors(state_dict, "this")
+        renamed = {_rename(key): value for key, value in official.items()}
         renamed.pop(None, None)
         stages = sorted({int(key.split(".")[1]) for key in renamed if key.startswith("tpavi.")})
         with torch.device("meta"):
@@ -169,8 +172,8 @@ class AVSModel(nn.Module):
     def forward(self, frames: Tensor, audio: Tensor | None = None) -> Segmented:
         """Frames (B·T, 3, H, W), normalised as ImageNet, and VGGish features (B·T, 128).
 
-        H and W are multiples of 32. Without `audio` the pixels attend to each other at the TPAVI
-        stages.
+        H and W are multiples of 32, else an `AvcoreError` says so. Without `audio` the pixels
+        attend to each other at the TPAVI stages.
         """
         x, stages, heard = self.features(frames, audio)
         x = _enlarge(self.output[0](x), align_corners=False)
@@ -186,6 +189,8 @@ class AVSModel(nn.Module):
                 f"clips of {self.frames} frames with a feature of sound each are wanted, got "
                 f"{len(frames)} frames and {'no' if audio is None else len(audio)} features"
             )
+        if frames.shape[-1] % 32 or frames.shape[-2] % 32:
+            raise AvcoreError(f"sides must be multiples of 32, got {tuple(frames.shape[-2:])}")
         stages = [head(x) for head, x in zip(self.heads, self.encoder(frames), strict=True)]
         heard: list[Tensor | None] = [None] * len(stages)
         sound = None if audio is None else audio.unflatten(0, (-1, self.frames))

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from avcore.nn.official import only_tensors
 from avcore.nn.weights import fill
 from avcore.support import AvcoreError, CheckpointError
 
@@ -44,13 +45,14 @@ class TPAVI(nn.Module):
         self.norm_layer = nn.LayerNorm(channels)
 
     @classmethod
-    def from_official(cls, weights: dict[str, Tensor]) -> TPAVI:
+    def from_official(cls, state_dict: dict[str, Tensor]) -> TPAVI:
         """The block with published weights, in evaluation mode; a misfit is a `CheckpointError`."""
-        if "theta.weight" not in weights:
+        theta = only_tensors(state_dict, "this").get("theta.weight")
+        if theta is None or theta.ndim != 5:
             raise CheckpointError("this state dict is of another model: theta.weight is missing")
-        inner, channels = weights["theta.weight"].shape[:2]
+        inner, channels = theta.shape[:2]
         model = cls(channels, inner)
-        fill(model, weights, "this state dict")
+        fill(model, state_dict, "this state dict")
         return model.eval()
 
     def forward(self, x: Tensor, audio: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from avcore.papers.avs.losses import DISTANCES, TARGETS, all_frames_bce, avm_loss, first_frame_bce
+from avcore.papers.avs.losses import DISTANCES, TARGETS, all_frames_bce, avm_loss
 from avcore.papers.avs.model import AVSModel, normalise
 from avcore.papers.avs.scenes import Clips
 from avcore.support import AvcoreError
@@ -21,10 +21,10 @@ class Recipe:
     Attributes
     ----------
     labelled
-        How many frames of a clip have masks: 1 (the first, S4) or all of them (MS3).
+        How many frames of a clip have masks, from the first: 1 (S4) or all of them (MS3).
     matching
         Weight of the masked audio-visual matching loss; the paper's is 0.5 for MS3, 0 for S4.
-    distance, target, normalise
+    distance, target, normalise, threshold
         Its form, see `avm_loss`; the default is that of the published run.
     """
 
@@ -33,6 +33,7 @@ class Recipe:
     distance: str = "kl"
     target: str = "audio"
     normalise: bool = False
+    threshold: bool = False
 
     def __post_init__(self) -> None:
         if self.labelled < 1 or self.matching < 0:
@@ -52,11 +53,9 @@ def total_loss(model: nn.Module, batch: Clips, recipe: Recipe) -> dict[str, Tens
     `batch.heard` (B, T, 128) is what a listener made of the sound, see `listen`.
     """
     out = model(prepared(batch.frames), batch.heard.flatten(0, 1))
-    masks = batch.masks[:, : recipe.labelled].to(out.logits.dtype)
-    if recipe.labelled == 1:
-        parts = {"bce": first_frame_bce(out.logits, masks)}
-    else:
-        parts = {"bce": all_frames_bce(out.logits, masks.flatten(0, 1)[:, None])}
+    masks = batch.masks[:, : recipe.labelled].flatten(0, 1)[:, None]
+    logits = out.logits.unflatten(0, batch.frames.shape[:2])[:, : recipe.labelled].flatten(0, 1)
+    parts = {"bce": all_frames_bce(logits, masks)}
     loss = parts["bce"]
     if recipe.matching:
         pairs = [(a, v) for a, v in zip(out.audio, out.stages, strict=True) if a is not None]
@@ -68,6 +67,7 @@ def total_loss(model: nn.Module, batch: Clips, recipe: Recipe) -> dict[str, Tens
             distance=recipe.distance,
             target=recipe.target,
             normalise=recipe.normalise,
+            threshold=recipe.threshold,
         )
         loss = loss + recipe.matching * parts["matching"]
     return {"loss": loss, **parts}

@@ -102,10 +102,19 @@ function position(root) {
 function watchSliders(root, changed) {
   for (const input of slidersOf(root)) {
     const labels = JSON.parse(input.dataset.labels);
+    const value = input.parentElement.querySelector(".av-value");
+    const buttons = [...input.parentElement.querySelectorAll("button")];
     const tell = () => {
-      input.parentElement.querySelector(".av-value").textContent = labels[input.value];
+      if (value) value.textContent = labels[input.value];
       input.setAttribute("aria-valuetext", labels[input.value]);
+      buttons.forEach((button, i) => button.setAttribute("aria-pressed", i === +input.value));
     };
+    buttons.forEach((button, i) => {
+      button.addEventListener("click", () => {
+        input.value = i;
+        input.dispatchEvent(new Event("input"));
+      });
+    });
     input.addEventListener("input", () => {
       tell();
       changed();
