@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +13,15 @@ from avcore.support import AvcoreError, require
 typer = require("typer", "cli")
 
 PLAIN = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+SKIP = "go on without the videos that cannot be used"
+FUSION = "TPAVI, addition, 'no sound', 'video self-attention' or 'video convolution'"
 app = typer.Typer(help="The library of the book Seeing Sound.", **PLAIN)
 data = typer.Typer(help="Photographs, recordings and data sets.", **PLAIN)
 train = typer.Typer(help="Train a paper's network on a data set.", **PLAIN)
+evaluate = typer.Typer(help="Score a paper's network on a data set.", **PLAIN)
 app.add_typer(data, name="data")
 app.add_typer(train, name="train")
+app.add_typer(evaluate, name="evaluate")
 
 
 @app.command()
@@ -66,7 +71,9 @@ def verify(
     for problem in problems:
         typer.echo(str(problem))
     typer.echo(f"{len(usable)} {what} can be used, {len(problems)} problems")
-    if problems:
+    if not usable:
+        _say(f"{folder}: there is nothing in it that can be used")
+    if problems or not usable:
         raise typer.Exit(1)
 
 
@@ -114,53 +121,103 @@ def trial(
         typer.echo(table((name, scale), rows))
 
 
-@train.command()
-def avs(
+@train.command("avs")
+def train_avs(
     root: Annotated[Path, typer.Option(help="the folder avsbench_data")],
     checkpoint: Annotated[Path, typer.Option(help="written here; goes on from it if it is there")],
     dataset: Annotated[str, typer.Option("--data", help="avsbench")] = "avsbench",
     setting: Annotated[str, typer.Option(help="S4 or MS3")] = "S4",
     backbone: Annotated[str, typer.Option(help="resnet50, pvt_v2_b5 or small")] = "resnet50",
-    vggish: Annotated[Path | None, typer.Option(help="public weights of VGGish")] = None,
+    fusion: Annotated[str, typer.Option(help=FUSION)] = "TPAVI",
+    vggish: Annotated[
+        Path | None, typer.Option(help="public weights of VGGish, which stay as they are")
+    ] = None,
     encoder: Annotated[Path | None, typer.Option(help="public weights of the backbone")] = None,
-    start: Annotated[Path | None, typer.Option(help="a checkpoint to begin from")] = None,
-    epochs: Annotated[int, typer.Option(help="over the training videos")] = 15,
-    batch_size: Annotated[int, typer.Option(help="videos in a batch")] = 4,
-    learning_rate: Annotated[float, typer.Option(help="of AdamW")] = 1e-4,
-    matching: Annotated[float, typer.Option(help="weight of the matching loss")] = 0.0,
-    size: Annotated[int, typer.Option(help="pixels of a frame, a multiple of 32")] = 224,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="go on without them")] = False,
-    workers: Annotated[int, typer.Option(help="processes that read")] = 2,
+    start: Annotated[
+        Path | None, typer.Option(help="a checkpoint whose weights, all of them, are the first")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="over the training videos [S4: 15, MS3: 30]")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="videos in a batch")] = 4,
+    learning_rate: Annotated[float, typer.Option(help="of Adam, constant")] = 1e-4,
+    matching: Annotated[
+        float | None, typer.Option(help="weight of the matching loss [S4: 0, MS3: 0.5]")
+    ] = None,
+    distance: Annotated[str, typer.Option(help="in matching: kl, euclidean or cosine")] = "kl",
+    target: Annotated[str, typer.Option(help="of matching: audio or visual")] = "audio",
+    size: Annotated[int, typer.Option(min=32, help="pixels of a frame, a multiple of 32")] = 224,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help=SKIP)] = False,
+    workers: Annotated[int, typer.Option(min=0, help="processes that read")] = 2,
     seed: Annotated[int, typer.Option(help="of weights and order")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
 ) -> None:
-    """Train AVS on AVSBench, in the published layout, and score it on the validation videos."""
-    from avcore.data.avsbench import AVSBench
+    """Train AVS on AVSBench, in the published layout, and keep the epoch best in validation."""
     from avcore.papers.avs import real
-    from avcore.papers.avs.training import Recipe
-    from avcore.training import TrainConfig
+    from avcore.training import TrainConfig, pick_device
 
     if dataset != "avsbench":
         raise AvcoreError(f"unknown data {dataset!r}; AVS is trained on avsbench")
-    if size % 32 or size < 32:
-        raise AvcoreError(f"size wants a multiple of 32, got {size}")
-    parts = [AVSBench(root, setting, split, size, skip_bad) for split in ("train", "val")]
-    model = real.build(backbone, vggish, encoder, start, seed)
+    recipe = real.recipe(setting, fusion, matching, distance, target)
     config = TrainConfig(
-        steps=max(epochs * (len(parts[0]) // batch_size), 1),
         batch_size=batch_size,
         learning_rate=learning_rate,
         schedule="constant",
         seed=seed,
         device=device,
         checkpoint=checkpoint,
-        checkpoint_every=max(len(parts[0]) // batch_size, 1),
     )
-    recipe = Recipe(1 if setting == "S4" else 5, matching)
-    history = real.train(model, parts[0], config, recipe, workers)
-    typer.echo(f"{config.steps} steps in {history.seconds:.0f} s, loss {history['loss'][-1]:.4f}")
-    values = real.evaluate(model, parts[1], batch_size)
-    typer.echo(table(("score", setting), [(key, f"{x:.4f}") for key, x in values.items()]))
+    pick_device(device)
+    model = real.build(backbone, vggish, encoder, start, seed, fusion)
+    parts = [_open_avsbench(root, setting, split, size, skip_bad) for split in ("train", "val")]
+    epoch = max(len(parts[0]) // batch_size, 1)
+    steps = epoch * (epochs or real.EPOCHS[setting])
+    config = replace(config, steps=steps, checkpoint_every=epoch)
+    history = real.train(model, parts[0], config, recipe, workers, parts[1])
+    typer.echo(f"{steps} steps in {history.seconds:.0f} s, loss {history['loss'][-1]:.4f}")
+    best = real.read_best(checkpoint)
+    typer.echo(f"best after {best['after']} steps, kept in {real.best_path(checkpoint)}")
+    _show_scores(best["scores"], f"{setting} val")
+
+
+@evaluate.command("avs")
+def evaluate_avs(
+    root: Annotated[Path, typer.Option(help="the folder avsbench_data")],
+    setting: Annotated[str, typer.Option(help="S4 or MS3")],
+    split: Annotated[str, typer.Option(help="test or val; train has all masks in MS3")] = "test",
+    checkpoint: Annotated[Path | None, typer.Option(help="of `avcore train avs`")] = None,
+    official: Annotated[Path | None, typer.Option(help="the authors' trained model")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="of the authors' model: resnet50 or pvt_v2_b5")
+    ] = None,
+    vggish: Annotated[
+        Path | None, typer.Option(help="public weights of VGGish, for the authors' model")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=32, help="pixels of a frame [as in the training, or 224]")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help=SKIP)] = False,
+    workers: Annotated[int, typer.Option(min=0, help="processes that read")] = 2,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+) -> None:
+    """Score AVS on a split of AVSBench as the authors do, in batches of four videos."""
+    from avcore.papers.avs import real
+    from avcore.training import pick_device
+
+    if (checkpoint is None) == (official is None):
+        raise AvcoreError("what is to be scored: give either --checkpoint or --official")
+    place = pick_device(device)
+    if checkpoint is not None:
+        if backbone or vggish:
+            raise AvcoreError("a checkpoint brings all of it; leave out --backbone and --vggish")
+        model, run = real.load(checkpoint)
+        size = size or run["size"]
+    else:
+        if not (backbone and vggish):
+            raise AvcoreError("the authors' model needs its --backbone, and --vggish to hear by")
+        model = real.official(official, backbone, vggish)
+    data = _open_avsbench(root, setting, split, size or 224, skip_bad)
+    _show_scores(real.evaluate(model.to(place), data, workers), f"{setting} {split}")
 
 
 @app.command()
@@ -192,6 +249,23 @@ def parse_seeds(text: str) -> int | list[int]:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise AvcoreError(f"seeds wants a number or a list such as 0,1,2, got {text!r}") from None
+
+
+def _open_avsbench(root: Path, setting: str, split: str, size: int, skip_bad: bool):
+    """A split of AVSBench for networks that halve a picture five times; its check is shown."""
+    from avcore.data.avsbench import AVSBench
+
+    if size % 32:
+        raise AvcoreError(f"size wants a multiple of 32, got {size}")
+
+    def progress(what: str, fraction: float) -> None:
+        _show_fraction(f"{what} {setting} {split}", fraction)
+
+    return AVSBench(root, setting, split, size, skip_bad, progress)
+
+
+def _show_scores(scores: dict[str, float], where: str) -> None:
+    typer.echo(table(("score", where), [(key, f"{x:.4f}") for key, x in scores.items()]))
 
 
 def table(header: tuple, rows: list[tuple]) -> str:

@@ -524,6 +524,12 @@ def test_problems_stop_the_data_set_unless_they_are_skipped(tree):
         assert len(AVSBench(tree, "MS3", "val", size=SIZE)) == 1  # the problem is of train
 
 
+def test_the_check_of_a_split_can_be_watched(good):
+    seen = []
+    data = AVSBench(good, "S4", "train", SIZE, progress=lambda what, done: seen.append(done))
+    assert (data.setting, data.split) == ("S4", "train") and seen == [0.0, 0.5, 1.0]
+
+
 def test_a_long_list_of_problems_is_cut(tree):
     table = tree / TABLES["MS3"]
     table.write_text(table.read_text() + "".join(f"../{n},0,val\n" for n in range(13)))
@@ -572,6 +578,15 @@ def test_the_command_lists_all_problems(capsys, tree, setting):
     assert code == 1 and last == "3 videos can be used, 2 problems"
     assert frame.startswith(f"{FRAME[setting]}: not a whole picture")
     assert sound == f"{SOUND[setting]}: there is no such file"
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_data_set_without_videos_is_no_good_one(capsys, tree, setting):
+    table = tree / TABLES[setting]
+    table.write_text(table.read_text().splitlines()[0] + "\n")
+    code, out, err = run(capsys, tree, "--layout", f"avsbench-{setting.lower()}")
+    assert (code, out) == (1, "0 videos can be used, 0 problems\n")
+    assert err.endswith("avsbench_data: there is nothing in it that can be used\n")
 
 
 def test_the_command_checks_a_media_folder_by_default(capsys, tmp_path):

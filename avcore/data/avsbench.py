@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from avcore.data.apt import Progress
 from avcore.data.avsbench_files import read_heard, read_mask, verify
 from avcore.data.avsbench_index import SPLITS, Video, read_index
 from avcore.data.folder import Problem
@@ -72,6 +73,8 @@ class AVSBench(Dataset):
         its aspect (as published, where all have 224): frames bilinearly, masks to the nearest.
     skip_bad
         Warn once of the videos that cannot be used, and go on without them.
+    progress
+        Called as ("check", fraction done) while the files are checked.
 
     Raises
     ------
@@ -88,13 +91,14 @@ class AVSBench(Dataset):
         split: str = "train",
         size: int = 224,
         skip_bad: bool = False,
+        progress: Progress | None = None,
     ) -> None:
         if split not in SPLITS:
             raise AvcoreError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
         if size < 1:
             raise AvcoreError(f"a picture has at least 1 pixel along a side, got size={size}")
-        self.size = size
-        self.videos, problems = verify(root, setting, split=split)
+        self.setting, self.split, self.size = setting, split, size
+        self.videos, problems = verify(root, setting, progress, split)
         where, listing = f"{root} ({setting}, {split})", _listing(problems)
         if not self.videos:
             raise MediaError(f"{where}: no video can be used{listing}")

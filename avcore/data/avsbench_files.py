@@ -76,6 +76,10 @@ def _check(root: Path, video: Video) -> list[Problem]:
 def read_mask(path: Path) -> np.ndarray:
     """Read a mask, (H, W) bool: where the value (in mode P the index of the colour) is not 0.
 
+    Deviation: the published loaders convert any picture to one channel; here one that is not
+    clearly a mask (colours, or shades between two values) is refused, since no rule for it is
+    published.
+
     Raises
     ------
     MediaError

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from avcore.audio import resample
+from avcore.nn.official import only_tensors
 from avcore.nn.weights import fill
 from avcore.support import AvcoreError
 
@@ -24,28 +25,39 @@ OFFSET = 0.01  # added before the logarithm
 WIDTHS = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool")
 
 
-def examples(waveform: Tensor, sample_rate: int) -> Tensor:
-    """A mono waveform (n,) as log-mel examples (count, 1, 96, 64), one each 0.96 s.
+def examples(wave: Tensor, sample_rate: int) -> Tensor:
+    """A mono waveform as log-mel examples, one each 0.96 s.
 
-    What is left at the end and does not fill an example is dropped.
+    Parameters
+    ----------
+    wave
+        (n,) float32 or float64 in [-1, 1]; whole numbers of 16 bits are divided by 32768 first.
+    sample_rate
+        Of `wave`, Hz; what is not at 16,000 Hz is resampled.
+
+    Returns
+    -------
+    (count, 1, 96, 64) of the same type: 96 steps of 10 ms, 64 bands from 125 to 7500 Hz, the
+    natural logarithm of their magnitude plus 0.01. What is left at the end and does not fill an
+    example is dropped.
 
     Raises
     ------
     AvcoreError
-        When the sound is shorter than one example (0.975 s).
+        When the sound is not mono, not of floating-point numbers, not finite, or shorter than one
+        example (0.975 s).
     """
-    if waveform.ndim != 1:
-        raise AvcoreError(f"a mono waveform (n,) is wanted, got {tuple(waveform.shape)}")
-    if sample_rate != SAMPLE_RATE:
-        waveform = resample(waveform, sample_rate, SAMPLE_RATE)
+    if wave.ndim != 1:
+        raise AvcoreError(f"a mono waveform (n,) is wanted, got {tuple(wave.shape)}")
+    wave = resample(wave, sample_rate, SAMPLE_RATE)  # at 16 kHz it is only checked
     shortest = WINDOW + (FRAMES - 1) * HOP
-    if len(waveform) < shortest:
+    if len(wave) < shortest:
         raise AvcoreError(
-            f"the sound is too short: {len(waveform) / SAMPLE_RATE:.2f} s, "
+            f"the sound is too short: {len(wave) / SAMPLE_RATE:.2f} s, "
             f"at least {shortest / SAMPLE_RATE:.3f} s"
         )
-    windows = waveform.unfold(0, WINDOW, HOP)  # (frames, 400)
-    hann = torch.hann_window(WINDOW, dtype=waveform.dtype, device=waveform.device)
+    windows = wave.unfold(0, WINDOW, HOP)  # (frames, 400)
+    hann = torch.hann_window(WINDOW, dtype=wave.dtype, device=wave.device)
     magnitude = torch.fft.rfft(windows * hann, N_FFT).abs()
     log_mel = torch.log(magnitude @ _mel_matrix().to(magnitude) + OFFSET)
     count = len(log_mel) // FRAMES
@@ -90,11 +102,18 @@ class VGGish(nn.Module):
         )  # fmt: skip
 
     @classmethod
-    def from_official(cls, weights: dict[str, Tensor]) -> VGGish:
-        """The network with the public weights, in evaluation mode; else a `CheckpointError`."""
+    def from_official(cls, state_dict: dict[str, Tensor]) -> VGGish:
+        """The network with the public weights, in evaluation mode.
+
+        Raises
+        ------
+        CheckpointError
+            When it is no state dict, or a weight is missing, unknown or of another shape; it is
+            named.
+        """
         with torch.device("meta"):
             model = cls()
-        fill(model, weights, "this state dict", assign=True)
+        fill(model, only_tensors(state_dict, "this"), "this state dict", assign=True)
         return model.eval()
 
     def forward(self, example: Tensor) -> Tensor:
