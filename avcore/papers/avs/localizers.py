@@ -43,10 +43,9 @@ class Localizer(nn.Module):
         """Frames (V, 3, H, W) and sounds (A, 128) -> cosines of all pairs, (A, V, h, w)."""
         frames = normalise(frames).contiguous(memory_format=torch.channels_last)
         features = functional.avg_pool2d(self.body.features(frames)[0], COARSE)
-        features = functional.normalize(features, dim=1)
-        return torch.einsum(
-            "vchw,ac->avhw", features, functional.normalize(self.sound(heard), dim=1)
-        )
+        features = functional.normalize(torch.relu(features), dim=1)  # as LVS: none is negative
+        sound = functional.normalize(torch.relu(self.sound(heard)), dim=1)
+        return torch.einsum("vchw,ac->avhw", features, sound)
 
 
 def lvs_loss(maps: Tensor) -> Tensor:
@@ -54,18 +53,15 @@ def lvs_loss(maps: Tensor) -> Tensor:
 
     `maps` (B, B, h, w) are cosines, own pairs on the diagonal. Eqs. 4 to 6: places above 0.65
     count as the source, those below 0.4 as background (a hard negative), the others for nothing;
-    both limits are soft.
+    both limits are soft. As in the public code the map of another picture counts by the places
+    that match in it; in the paper by the mean of all its places, so that a map with one bright
+    place for every sound would cost nothing.
     """
+    found = _weighted(maps, torch.sigmoid((maps - POSITIVE) / TAU))  # (B, B)
     own = torch.diagonal(maps, dim1=0, dim2=1).movedim(-1, 0)  # (B, h, w)
-    source = torch.sigmoid((own - POSITIVE) / TAU)
-    background = 1 - torch.sigmoid((own - NEGATIVE) / TAU)
-    positive = _weighted(own, source)
-    hard = _weighted(own, background)
-    others = maps.mean((-2, -1)).masked_fill(
-        torch.eye(len(maps), dtype=torch.bool, device=maps.device), -torch.inf
-    )
-    candidates = torch.cat([positive[:, None], hard[:, None], others], 1) / TEMPERATURE
-    return functional.cross_entropy(candidates, torch.zeros_like(candidates[:, 0]).long())
+    hard = _weighted(own, 1 - torch.sigmoid((own - NEGATIVE) / TAU))
+    candidates = torch.cat([found, hard[:, None]], 1) / TEMPERATURE
+    return functional.cross_entropy(candidates, torch.arange(len(maps), device=maps.device))
 
 
 def correspondence_loss(maps: Tensor) -> Tensor:
@@ -104,5 +100,5 @@ def localise(model: Localizer, clips: Clips) -> Tensor:
 
 
 def _weighted(values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean over the places, (B, h, w) -> (B,)."""
+    """Weighted mean over the places, the last two axes."""
     return (values * weights).sum((-2, -1)) / weights.sum((-2, -1)).clamp_min(1e-6)
