@@ -44,6 +44,10 @@ A1 = Claim(
         Reported("gain on MS3", 4.85, "points", TABLE),
         Reported("gain on S4", 0.98, "points", TABLE),
     ),
+    explanation="On MS3 the network with TPAVI is 6 to 10 points ahead of the one without sound, "
+    "on S4 by less than one, on all seeds. Where one thing is in view and sounds all the time, a "
+    "network that marks things is right without listening. (By addition the sound does help on "
+    "S4: see A3.)",
 )
 
 A2 = Claim(
@@ -55,6 +59,11 @@ A2 = Claim(
     baseline="MS3, addition",
     metric="miou",
     reported=(Reported("TPAVI minus addition on MS3", 1.51, "points", TABLE),),
+    explanation="The opposite, on all seeds, by 5 to 7 points, and in the frames with a source as "
+    "well. TPAVI adds up all seconds before it looks, so where the frames of a clip look alike it "
+    "cannot tell in which of them a thing sounds; addition cannot confuse them. Things in real "
+    "clips move, which is where TPAVI has its chance. Whether this is the only reason was not "
+    "tested.",
 )
 
 A3 = Claim(
@@ -68,6 +77,10 @@ A3 = Claim(
     direction="equal",
     margin=0.02,
     reported=(Reported("addition minus no sound on S4", -0.11, "points", TABLE),),
+    explanation="Not equal here: on the stage adding the sound helps with a single source too, by "
+    "1.5 to 4 points on all seeds. The interval reaches into the margin, which was chosen before "
+    "the runs, so the claim is not refuted either. Our S4 is harder than the paper's in one "
+    "respect, about half of its clips also show a silent thing.",
 )
 
 A4 = Claim(
@@ -79,6 +92,15 @@ A4 = Claim(
     baseline="MS3, TPAVI",
     metric="miou",
     reported=(Reported("gain on MS3", 0.94, "points", TABLE),),
+    explanation="The opposite, on all seeds: with the loss the network goes deaf. Its score is "
+    "the same with its own sound, in silence and with another clip's sound (0.190, 0.191, 0.190 "
+    "on the first seed; 0.359, 0.055, 0.245 without the loss). The weight is the published one, "
+    "on a sum over frames. On validation clips of one seed a tenth and a hundredth of it end in "
+    "the same way, 0.32 and 0.33 against 0.40 without. Two distributions are equal when both are "
+    "uniform, and that is where the loss drives them: the largest of the 32 shares of the aligned "
+    "sound is 0.04 on average after the training, where 0.03 is uniform (without the loss 0.22 to "
+    "0.38), and then the sound says nothing. The paper's features have 256 channels and come from "
+    "large pretrained networks; why they escape this, if they do, cannot be seen here.",
 )
 
 A5 = Claim(
@@ -89,6 +111,10 @@ A5 = Claim(
     treatment="MS3, TPAVI after S4",
     baseline="MS3, TPAVI",
     metric="miou",
+    explanation="The seeds disagree: 4 points more on one, 1 less on another. Both networks start "
+    "from streams that were taught to name things, which may leave less for S4 to bring. The "
+    "network that comes from S4, where something always sounds, also marks a little in silence on "
+    "two seeds.",
 )
 
 A6 = Claim(
@@ -104,15 +130,34 @@ A6 = Claim(
         Reported("AVS on MS3", 54.00, "%", TABLE),
         Reported("LVS on MS3", 29.45, "%", TABLE),
     ),
+    explanation="All seeds agree, by 22 to 24 points. Masks are what LVS lacks, not hearing: even "
+    "with the limit chosen on true masks its maps cover several times the area of the thing.",
+)
+UNHEARD = (
+    "All seeds agree, by 4 points or more. Without sound a network can mark things, not those that "
+    "sound."
 )
 FAMILIES = {
-    "A6b": ("a second localiser without masks, correspondence learning", "MS3, correspondence"),
+    "A6b": (
+        "a second localiser without masks, correspondence learning",
+        "MS3, correspondence",
+        "All seeds agree, by 21 to 30 points. As LVS it has never seen a mask.",
+    ),
     "A6c": (
         "video segmentation without sound, by convolution along time",
         "MS3, video convolution",
+        UNHEARD,
     ),
-    "A6d": ("video segmentation without sound, by self-attention", "MS3, video self-attention"),
-    "A6e": ("salient object segmentation, which sees single frames", "MS3, no sound"),
+    "A6d": (
+        "video segmentation without sound, by self-attention",
+        "MS3, video self-attention",
+        UNHEARD,
+    ),
+    "A6e": (
+        "salient object segmentation, which sees single frames",
+        "MS3, no sound",
+        UNHEARD,
+    ),
 }
 A6_OTHERS = tuple(
     replace(
@@ -121,8 +166,9 @@ A6_OTHERS = tuple(
         sentence=f"AVS marks what sounds better than {family}.",
         baseline=variant,
         reported=(),
+        explanation=why,
     )
-    for claim_id, (family, variant) in FAMILIES.items()
+    for claim_id, (family, variant, why) in FAMILIES.items()
 )
 
 A7 = Claim(
@@ -133,6 +179,8 @@ A7 = Claim(
     treatment="as coded",
     baseline="frames with a source",
     metric="iou",
+    explanation="All seeds agree: about 4 points, with 6 or 7 frames in a hundred silent. In such "
+    "a frame the score is the share of the picture left alone, here 0.96 to 0.98.",
 )
 A7B = replace(
     A7,
@@ -141,6 +189,9 @@ A7B = replace(
     treatment="one clip a batch",
     baseline="one batch",
     metric="f",
+    explanation="That it cannot fall is nearly a theorem, since the best threshold is chosen for "
+    "each batch; the size is what was measured, 6 to 7 points between one clip a batch and all "
+    "clips in one.",
 )
 
 A8 = Claim(
@@ -152,6 +203,8 @@ A8 = Claim(
     baseline="MS3, own sound",
     metric="area",
     direction="lower",
+    explanation="It shrinks to nothing, on all seeds. MS3 has seconds in which nothing sounds, so "
+    "training asks for empty masks.",
 )
 A8B = replace(
     A8,
@@ -159,6 +212,9 @@ A8B = replace(
     sentence="With a single source the mask shrinks when the sound is replaced by silence.",
     treatment="S4, silence",
     baseline="S4, own sound",
+    explanation="It shrinks by less than a tenth, and on one seed by less than a hundredth: the "
+    "mask stays. In S4 something sounds in every frame of the training, and no frame ever asks "
+    "for an empty mask.",
 )
 
 DENSEAV = "DenseAV (CVPR 2024)"
