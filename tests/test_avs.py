@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 
 import numpy as np
@@ -57,6 +58,31 @@ def test_the_collapse_is_exact_forward_and_backward(training):
         results.append([z.detach(), inputs.grad, *gradients])
     for fast, published in zip(*results, strict=True):
         torch.testing.assert_close(fast, published)
+
+
+def test_the_running_statistics_move_as_those_of_the_published_form():
+    torch.manual_seed(0)
+    block = avs.TPAVI(12).double()
+    torch.nn.init.normal_(block.W_z[1].weight)
+    other = copy.deepcopy(block)
+    for _ in range(3):
+        x = 3 + torch.randn(2, 12, 5, 4, 3, dtype=torch.float64)
+        audio = torch.randn(2, 5, 128, dtype=torch.float64)
+        block(x, audio)
+        published_form(other, x, audio)
+    for fast, published in zip(block.buffers(), other.buffers(), strict=True):
+        torch.testing.assert_close(fast, published)
+
+
+def test_half_precision_keeps_the_statistics_wide():
+    torch.manual_seed(0)
+    block = avs.TPAVI(16)
+    torch.nn.init.normal_(block.W_z[1].weight)
+    x, audio = 20 + torch.randn(2, 16, 5, 8, 8), torch.randn(2, 5, 128)
+    exact = block(x, audio)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        half = block(x, audio)[0]
+    assert (half - exact).abs().mean() < 0.1 * exact.abs().mean()
 
 
 def test_without_sound_the_pixels_attend_to_each_other():
