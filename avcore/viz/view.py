@@ -145,7 +145,7 @@ def choice(name: str, words: Sequence[str], attributes: str = "") -> str:
     return (
         f'<div class="av-slider av-choice" role="group" aria-label="{text(name)}">'
         f"<span>{text(name)}</span>"
-        f'<input type="range" min="0" max="{len(words) - 1}" value="0" hidden {attributes}>'
+        f'<input type="hidden" max="{len(words) - 1}" value="0" {attributes}>'
         f"{buttons}</div>"
     )
 

@@ -63,8 +63,10 @@ SHOWN = """slider => {
     const plot = root.querySelector('.av-plotly');
     return root.innerHTML + JSON.stringify(plot ? [plot.data, plot.layout] : '');
 }"""
+DRAWN = """button => JSON.stringify(
+    button.closest('.avcore-viz').querySelector('.av-plotly').data)"""
 UNNAMED_CONTROLS = """() => [...document.querySelectorAll(
-        'article input, article select, article button, article audio, article video')]
+        'article input:not([type=hidden]), article :is(select, button, audio, video)')]
     .filter(e => !(e.labels && e.labels.length) && !e.getAttribute('aria-label')
         && !e.title && !e.textContent.trim()).map(e => e.outerHTML.slice(0, 120))"""
 
@@ -162,6 +164,11 @@ def use_the_other_controls(page: Page) -> None:
     for control in page.locator("article .avcore-viz :is(button, [type=checkbox])").all():
         if control.is_visible() and control.is_enabled():
             control.click()
+    for button in page.locator("article .av-choice button").all():
+        pressed, drawn = button.get_attribute("aria-pressed"), button.evaluate(DRAWN)
+        button.click()
+        assert button.get_attribute("aria-pressed") == "true"
+        assert pressed == "true" or button.evaluate(DRAWN) != drawn
 
 
 def test_a_figure_and_a_formula_are_somewhere(smoke_book: Layout) -> None:
