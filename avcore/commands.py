@@ -13,8 +13,14 @@ from avcore.support import AvcoreError, require
 typer = require("typer", "cli")
 
 PLAIN = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
-SKIP = "go on without the videos that cannot be used"
 FUSION = "TPAVI, addition, 'no sound', 'video self-attention' or 'video convolution'"
+Scale = Annotated[str, typer.Option(help="smoke, quick or full")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, …")]
+AVSBenchRoot = Annotated[Path, typer.Option(help="the folder avsbench_data")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="go on without the videos that cannot be used")
+]
+Workers = Annotated[int, typer.Option(min=0, help="processes that read")]
 app = typer.Typer(help="The library of the book Seeing Sound.", **PLAIN)
 data = typer.Typer(help="Photographs, recordings and data sets.", **PLAIN)
 train = typer.Typer(help="Train a paper's network on a data set.", **PLAIN)
@@ -80,9 +86,9 @@ def verify(
 @app.command()
 def reproduce(
     ids: Annotated[list[str] | None, typer.Argument(help="claims, such as C7; all of them")] = None,
-    scale: Annotated[str, typer.Option(help="smoke, quick or full")] = "quick",
+    scale: Scale = "quick",
     seeds: Annotated[str, typer.Option(help='how many ("3"), or which ("0,1,2")')] = "3",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    device: Device = "auto",
     results: Annotated[Path | None, typer.Option(help="folder of the records")] = None,
 ) -> None:
     """Test the papers' claims: both variants with every seed, recorded after every run."""
@@ -99,9 +105,9 @@ def reproduce(
 @app.command()
 def trial(
     names: Annotated[list[str] | None, typer.Argument(help="such as shift; all of them")] = None,
-    scale: Annotated[str, typer.Option(help="smoke, quick or full")] = "quick",
+    scale: Scale = "quick",
     seed: Annotated[int, typer.Option(help="of the scenes and the training")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Run the trials of the stage and record their figures for `avcore bench` (not at smoke)."""
     import time
@@ -123,7 +129,7 @@ def trial(
 
 @train.command("avs")
 def train_avs(
-    root: Annotated[Path, typer.Option(help="the folder avsbench_data")],
+    root: AVSBenchRoot,
     checkpoint: Annotated[Path, typer.Option(help="written here; goes on from it if it is there")],
     dataset: Annotated[str, typer.Option("--data", help="avsbench")] = "avsbench",
     setting: Annotated[str, typer.Option(help="S4 or MS3")] = "S4",
@@ -147,10 +153,10 @@ def train_avs(
     distance: Annotated[str, typer.Option(help="in matching: kl, euclidean or cosine")] = "kl",
     target: Annotated[str, typer.Option(help="of matching: audio or visual")] = "audio",
     size: Annotated[int, typer.Option(min=32, help="pixels of a frame, a multiple of 32")] = 224,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help=SKIP)] = False,
-    workers: Annotated[int, typer.Option(min=0, help="processes that read")] = 2,
+    skip_bad: SkipBad = False,
+    workers: Workers = 2,
     seed: Annotated[int, typer.Option(help="of weights and order")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Train AVS on AVSBench, in the published layout, and keep the epoch best in validation."""
     from avcore.papers.avs import real
@@ -182,7 +188,7 @@ def train_avs(
 
 @evaluate.command("avs")
 def evaluate_avs(
-    root: Annotated[Path, typer.Option(help="the folder avsbench_data")],
+    root: AVSBenchRoot,
     setting: Annotated[str, typer.Option(help="S4 or MS3")],
     split: Annotated[str, typer.Option(help="test or val; train has all masks in MS3")] = "test",
     checkpoint: Annotated[Path | None, typer.Option(help="of `avcore train avs`")] = None,
@@ -196,9 +202,9 @@ def evaluate_avs(
     size: Annotated[
         int | None, typer.Option(min=32, help="pixels of a frame [as in the training, or 224]")
     ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help=SKIP)] = False,
-    workers: Annotated[int, typer.Option(min=0, help="processes that read")] = 2,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    skip_bad: SkipBad = False,
+    workers: Workers = 2,
+    device: Device = "auto",
 ) -> None:
     """Score AVS on a split of AVSBench as the authors do, in batches of four videos."""
     from avcore.papers.avs import real
