@@ -6,6 +6,7 @@ the peak is the growth of the resident memory of a fresh process, on a GPU that 
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import statistics
 import sys
@@ -24,6 +25,7 @@ from avcore.papers.denseav.similarity import pooled_similarity
 
 Step = Callable[[], None]
 ROUNDS = 5
+M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 
 class Case(Protocol):
@@ -184,10 +186,19 @@ def peak_memory(case: Case, form: str, device: str = "cpu") -> float:
 
 def _grown(case: Case, form: str) -> float:
     """Growth of the process's peak resident memory, after a tiny pass has loaded all code."""
+    _give_back_at_once()
     case.tiny().step(form, "cpu")()
     before = _peak()
     case.step(form, "cpu")()
     return _peak() - before
+
+
+def _give_back_at_once() -> None:
+    """Have freed tensors leave the process: what glibc would keep differs from run to run."""
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+        if mallopt is not None:
+            mallopt(M_MMAP_THRESHOLD, 2**20)
 
 
 def _peak() -> float:

@@ -8,9 +8,8 @@ Source: Zhou et al., "Audio-Visual Segmentation" (ECCV 2022), Sec. 3.2, and its 
 where a is the sound, tiled over all pixels. θ φᵀ is an N×N matrix, N = 15,680 for five frames of
 56×56. It has no softmax, so the products may be taken in the other order: M = φᵀ g / N is a C/2 by
 C/2 matrix, and θ M is the same thing. And φ(a) does not change over space, so only the sum of g
-over each frame enters M. Then W_z(θ(x) M) is linear in x, one C×C matrix for each clip, and its
-batch normalisation only scales and shifts: mean and variance of D x + d follow from those of x. So
-all of x + W_z(…) is one product. All steps are exact.
+over each frame enters M. Then W_z(θ(x) M) before its batch normalisation is linear in x, one C×C
+matrix and one constant for each clip. All steps are exact.
 """
 
 from __future__ import annotations
@@ -80,10 +79,10 @@ class TPAVI(nn.Module):
         after = matrix @ back[0].T  # (B, C/2, C)
         whole = theta[0].T @ after
         constant = theta[1] @ after + back[1]  # (B, C)
-        scale, shift = _normalisation(self.W_z[1], places, whole, constant)
-        whole = torch.eye(x.shape[1], dtype=whole.dtype, device=x.device) + whole * scale
-        z = torch.baddbmm((constant * scale + shift)[:, None], places, whole)
-        return self.norm_layer(z.unflatten(1, x.shape[2:])).movedim(-1, 1), aligned
+        y = torch.baddbmm(constant[:, None], places, whole).to(x.dtype)
+        # in place: the gradient needs what goes into the normalisation, not what comes out
+        z = self.W_z[1](y.transpose(1, 2).unflatten(2, x.shape[2:])).add_(x)
+        return self.norm_layer(z.movedim(1, -1)).movedim(-1, 1), aligned
 
     def _check(self, x: Tensor, audio: Tensor | None) -> None:
         channels = self.theta.in_channels
@@ -97,36 +96,6 @@ class TPAVI(nn.Module):
 def _matrix(conv: nn.Conv3d) -> tuple[Tensor, Tensor]:
     """Weight (outputs, inputs) and bias of a 1×1×1 convolution."""
     return conv.weight.flatten(1), conv.bias
-
-
-def _normalisation(
-    norm: nn.BatchNorm3d, places: Tensor, whole: Tensor, constant: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Scale and shift (C,) by which `norm` normalises places (B, N, C) · whole + constant.
-
-    In training they come from the mean and covariance of the places, and the running statistics
-    move along; always in at least single precision, since a difference is taken.
-    """
-    if not norm.training:
-        mean, variance = norm.running_mean, norm.running_var
-    else:
-        with torch.autocast(places.device.type, enabled=False):
-            wide = torch.promote_types(places.dtype, torch.float32)
-            places, whole, constant = (value.to(wide) for value in (places, whole, constant))
-            centre = places.mean(1, keepdim=True)  # (B, 1, C)
-            products = places.transpose(1, 2) @ places / places.shape[1]
-            covariance = products - centre.transpose(1, 2) * centre  # (B, C, C)
-            means = (centre @ whole)[:, 0] + constant  # (B, C)
-            mean = means.mean(0)
-            within = (whole * (covariance @ whole)).sum(1)
-            variance = (within + (means - mean).square()).mean(0)
-        count = places.shape[0] * places.shape[1]
-        with torch.no_grad():
-            norm.num_batches_tracked += 1
-            norm.running_mean.lerp_(mean, norm.momentum)
-            norm.running_var.lerp_(variance * count / (count - 1), norm.momentum)
-    scale = norm.weight * (variance + norm.eps).rsqrt()
-    return scale, norm.bias - scale * mean
 
 
 def published_form(block: TPAVI, x: Tensor, audio: Tensor) -> Tensor:
