@@ -4,10 +4,11 @@ import json
 import math
 import os
 
+import numpy as np
 import pytest
 
 from avcore import claims as engine
-from avcore.claims import Claim, Reported, bootstrap_interval, sign_test, verdict
+from avcore.claims import Claim, Reported, bootstrap_interval, compare, recorded, sign_test, verdict
 from avcore.claims import fingerprint as fingerprints
 from avcore.support import AvcoreError
 
@@ -104,6 +105,15 @@ def test_the_interval_narrows_with_confidence_and_repeats_itself():
     assert wide[0] < narrow[0] < sum(values) / 8 < narrow[1] < wide[1]
 
 
+def test_paired_values_are_compared_in_words():
+    first, second = np.array([0.5, 0.7, 0.6]), np.array([0.1, 0.2, 0.4])
+    assert compare(first, second) == "more" and compare(second, first) == "less"
+    assert compare([1, 0, 1, 0], [0, 1, 0, 1]) == compare([1.0], [0.0]) == "equal"
+    assert compare(first, second, words=("loses", "ties", "wins")) == "wins"
+    with pytest.raises(AvcoreError, match="3 values cannot be paired with 2"):
+        compare(first, second[:2])
+
+
 def test_a_difference_that_is_not_finite_is_an_error():
     with pytest.raises(AvcoreError, match="finite"):
         verdict([0.1, math.nan, 0.2])
@@ -194,24 +204,68 @@ def test_runs_of_other_code_are_not_mixed_in(tmp_path, monkeypatch):
     assert record["seeds"] == [3] and record["fingerprint"] == "other"
 
 
-def test_the_fingerprint_follows_the_code_but_not_its_comments(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(tmp_path))
-    start = "from avcore.support import by_scale\n"
-    versions = [
-        f'"""One."""\n{start}def f():\n    return 1\n',
-        f'"""Two."""\n# why\n{start}def f():\n    """Say."""\n\n    return (1)\n',
-        f'"""One."""\n{start}def f():\n    return 2\n',
-    ]
-    prints = []
-    for number, text in enumerate(versions):
-        (tmp_path / "avclaimtest.py").write_text(text)
-        import avclaimtest
+def printed(tmp_path, monkeypatch, **changes: str) -> str:
+    """Fingerprint of an experiment in two small modules, some lines of them changed."""
+    lines = {
+        "start": '''"""One."""''',
+        "import": "from avcore import other; from avcore.other import LIMIT as limit",
+        "experiment": "def experiment(): return other.helper(limit)",
+        "beside": "def beside(): return 1",
+    }
+    others = {
+        "loose": "print('imported')",
+        "limit": "LIMIT = 3",
+        "helper": "def helper(x): return Thing(x).run()",
+        "thing": "class Thing(int):\n    def run(self): return self",
+        "unused": "def unused(): return 1",
+    }
+    for name, text in {"first": lines, "other": others}.items():
+        chosen = (changes.get(key, line) for key, line in text.items())
+        (tmp_path / f"{name}.py").write_text("\n".join(chosen))
+    files = {"avclaimtest": tmp_path / "first.py", "avcore.other": tmp_path / "other.py"}
+    monkeypatch.setattr(fingerprints, "_source_of", files.get)
+    start = claim(experiment=lambda: None)
+    monkeypatch.setattr(start.experiment, "__module__", "avclaimtest")
+    monkeypatch.setattr(start.experiment, "__qualname__", "experiment")
+    return fingerprints.fingerprint(start)
 
-        prints.append(fingerprints.fingerprint(claim(experiment="avclaimtest:f")))
-        assert number or avclaimtest.f() == 1
-    assert prints[0] == prints[1] != prints[2]
-    monkeypatch.setattr(fingerprints, "_source_of", lambda name: None)
-    assert fingerprints.fingerprint(claim(experiment="avclaimtest:f")) != prints[2]
+
+@pytest.mark.parametrize(
+    ("part", "text", "counts"),
+    [
+        ("start", '''"""Two."""  # why''', False),
+        (
+            "experiment",
+            '''def experiment():\n    """Say."""\n    return (other.helper(limit))''',
+            False,
+        ),
+        ("beside", "def beside(): return 2", False),
+        ("unused", "def unused(): return 2", False),
+        ("experiment", "def experiment(): return other.helper(2)", True),
+        ("limit", "LIMIT = 4", True),
+        ("helper", "def helper(x): return Thing(x).run() + 1", True),
+        ("thing", "class Thing(int):\n    def run(self): return -self", True),
+        ("loose", "print('other')", True),
+    ],
+)
+def test_the_fingerprint_follows_what_the_experiment_uses(
+    tmp_path, monkeypatch, part, text, counts
+):
+    before = printed(tmp_path, monkeypatch)
+    assert (printed(tmp_path, monkeypatch, **{part: text}) != before) is counts
+
+
+def test_of_a_module_that_is_passed_on_everything_counts(tmp_path, monkeypatch):
+    uses = {"experiment": "def experiment(): return vars(other)"}
+    before = printed(tmp_path, monkeypatch, **uses)
+    assert printed(tmp_path, monkeypatch, **uses, unused="def unused(): return 2") != before
+
+
+def test_the_fingerprints_of_the_catalogue_reach_their_networks():
+    texts = fingerprints._Code().reached("avcore.papers.avc", "localisation_experiment")
+    for place in ("nn.backbones:SoundStream", "training.loop:_update", "stage.looks:frog"):
+        assert f"avcore.{place}" in texts
+    assert "avcore.papers.avc:saliency" not in texts
 
 
 def test_a_failed_write_leaves_the_last_record(tmp_path, monkeypatch):
@@ -236,6 +290,9 @@ def test_reading_records(tmp_path, monkeypatch):
     assert engine.load_record("T1", "quick") is None
     run(None, results_dir=None)
     assert engine.load_record("T1", "quick")["verdict"] == "reproduced"
+    for scale in ("smoke", "quick", "full"):
+        assert recorded("T1", scale)["scale"] == "quick"
+    assert recorded("T2", "smoke") is None
     (tmp_path / "quick" / "T2.json").write_text("{")
     with pytest.warns(UserWarning, match=r"T2.json is damaged"):
         assert list(engine.load_records("quick")) == ["T1"]

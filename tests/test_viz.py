@@ -168,6 +168,7 @@ def views() -> dict[str, viz.View]:
         "bars": viz.bars({EVIL: [0.1, 0.2]}, label=EVIL, highlight=EVIL, reference=(EVIL, 0.1)),
         "explore": viz.explore(lambda k: viz.Html("<p>x</p>"), k={EVIL: 1, "b": 2}, caption=EVIL),
         "results": viz.results_table([row], EVIL),
+        "values": viz.values_table({EVIL: {"x": 1}}, {"x": EVIL}, EVIL),
         "claims": viz.claim_table([hostile], EVIL),
         "card": viz.claim_card(hostile),
         "figure": viz.figure(go.Figure(go.Scatter(y=[1, 2])), EVIL, EVIL),
@@ -176,7 +177,7 @@ def views() -> dict[str, viz.View]:
 
 NAMES = (
     "scene", "audio", "gallery", "scenes", "heatmaps", "spectrogram", "waveform", "curves", "bars",
-    "explore", "results", "claims", "card", "figure",
+    "explore", "results", "values", "claims", "card", "figure",
 )  # fmt: skip
 
 
@@ -529,6 +530,17 @@ def test_results_table_never_invents_a_figure() -> None:
         viz.results_table([{"quantity": "x", "papers": 1}])
     with pytest.raises(AvcoreError, match="not finite"):
         viz.results_table([{"quantity": "x", "run": float("nan")}])
+
+
+def test_values_table_shows_three_decimals_of_what_was_measured() -> None:
+    rows = {EVIL: {"iou": -0.25, "f": 1, "other": 9.0}, "zero": {"iou": -0.0001, "f": 0.12345}}
+    page = made(viz.values_table(rows, {"iou": "mean IoU", "f": "F"}, "Scores"))
+    words = " ".join(" ".join(parts) for parts in page.text.values())
+    for expected in ("mean IoU", "−0.250", "1.000", "0.000", "0.123", "Scores"):
+        assert expected in words, expected
+    assert "−0.000" not in words and "9.000" not in words
+    with pytest.raises(AvcoreError, match="not finite"):
+        viz.values_table({"x": {"iou": float("nan")}}, {"iou": "IoU"})
 
 
 def test_verdicts_are_words_and_icons() -> None:

@@ -1,24 +1,32 @@
 """Claims are data: what a paper says, the experiment that tests it, and what came out.
 
 `CLAIMS` lists them, `reproduce` runs them (paired by seed, resumable) and records one JSON file
-a claim, `load_record` reads it back, `verdict` is the rule that judges.
+a claim, `recorded` reads it back, `verdict` is the rule that judges.
 """
 
 from avcore.claims.catalogue import CLAIMS, find_claim
 from avcore.claims.claim import Claim, Reported
 from avcore.claims.engine import reproduce, run_claim
-from avcore.claims.record import load_record, load_records, record_path, results_folder
-from avcore.claims.statistics import bootstrap_interval, sign_test, verdict
+from avcore.claims.record import (
+    load_record,
+    load_records,
+    record_path,
+    recorded,
+    results_folder,
+)
+from avcore.claims.statistics import bootstrap_interval, compare, sign_test, verdict
 
 __all__ = [
     "CLAIMS",
     "Claim",
     "Reported",
     "bootstrap_interval",
+    "compare",
     "find_claim",
     "load_record",
     "load_records",
     "record_path",
+    "recorded",
     "reproduce",
     "results_folder",
     "run_claim",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-import inspect
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from avcore.claims.claim import Claim
@@ -15,49 +16,143 @@ from avcore.claims.claim import Claim
 def fingerprint(claim: Claim) -> str:
     """Short hash of the code that the claim's experiment runs.
 
-    It covers the module of the experiment and every module of avcore that this one imports,
-    directly or not. Comments, docstrings and layout do not count, the rest does: numbers with
+    It covers the experiment and every function, class and constant of avcore that it names,
+    directly or through others, and what their modules do when they are imported. Comments,
+    docstrings, layout and whatever else stands in those modules do not count; numbers with
     different fingerprints are never put in one record.
     """
-    experiment = claim.load_experiment()
-    start = inspect.getsourcefile(experiment) or ""
-    texts, waiting = {}, {experiment.__module__: Path(start)}
-    while waiting:
-        name, path = waiting.popitem()
-        if not path.is_file():
-            texts[name] = ""
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        texts[name] = ast.unparse(_without_docstrings(tree))
-        for imported in _imports(tree):
-            source = _source_of(imported)
-            if source is not None and imported not in texts:
-                waiting[imported] = source
-    whole = "\n".join(f"{name}\n{texts[name]}" for name in sorted(texts))
+    module, _, name = claim.experiment_name.partition(":")
+    claim.load_experiment()  # a module that is nowhere to be found is named
+    texts = _Code().reached(module, name.partition(".")[0])
+    whole = "\n".join(f"{place}\n{texts[place]}" for place in sorted(texts))
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
-def _imports(tree: ast.AST) -> set[str]:
-    """Names of avcore's modules that a syntax tree may import (some are only names in them)."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.split(".")[0] == "avcore"}
+class _Module:
+    """The definitions of a module by name, its imports, and the rest of its statements."""
+
+    def __init__(self, path: Path) -> None:
+        tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
+        self.definitions: dict[str, list[ast.stmt]] = defaultdict(list)
+        self.imports: dict[str, list[str]] = defaultdict(list)  # what a name may stand for
+        self.loose: list[ast.stmt] = []
+        for statement in tree.body:
+            names = _defined(statement)
+            for name in names:
+                self.definitions[name].append(statement)
+            if not names and not isinstance(statement, (ast.Import, ast.ImportFrom)):
+                self.loose.append(statement)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    whole = alias.name if alias.asname else alias.name.partition(".")[0]
+                    self.imports[alias.asname or whole].append(whole)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    origin = f"{node.module}.{alias.name}"
+                    self.imports[alias.asname or alias.name].append(origin)
+
+
+class _Code:
+    """Follows names from definition to definition, through the modules of avcore."""
+
+    def __init__(self) -> None:
+        self.modules: dict[str, _Module | None] = {}
+        self.texts: dict[str, str] = {}
+        self.waiting: list[tuple[str, list[ast.stmt]]] = []
+
+    def reached(self, module: str, name: str) -> dict[str, str]:
+        """Text of each definition that `name` of `module` needs, by its place."""
+        if self.module(module) is not None:
+            self.follow_any(module, [name])
+        while self.waiting:
+            where, statements = self.waiting.pop()
+            for chain in (chain for statement in statements for chain in _named(statement)):
+                self.follow(where, chain)
+        return self.texts
+
+    def module(self, name: str) -> _Module | None:
+        """A module's content, and None for what is no module; first seen, its import counts."""
+        if name not in self.modules:
+            path = _source_of(name)
+            self.modules[name] = _Module(path) if path else None
+            if path:
+                self.add(name, "", self.modules[name].loose)
+        return self.modules[name]
+
+    def add(self, module: str, name: str, statements: list[ast.stmt]) -> None:
+        place = f"{module}:{name}"
+        if place not in self.texts:
+            self.texts[place] = "\n".join(ast.unparse(each) for each in statements)
+            self.waiting.append((module, statements))
+
+    def follow(self, module: str, chain: list[str]) -> None:
+        """Add what `first.second.third` means in a module, as far as it is avcore's."""
+        content, first = self.module(module), chain[0]
+        if first in content.definitions:
+            self.add(module, first, content.definitions[first])
+        for origin in content.imports.get(first, ()):
+            self.follow_path([*origin.split("."), *chain[1:]])
+
+    def follow_path(self, path: list[str]) -> None:
+        """The same for a path from the top, such as avcore.metrics.iou."""
+        if path[0] != "avcore":
+            return
+        length = 1
+        while length < len(path) and self.module(".".join(path[: length + 1])):
+            length += 1
+        self.follow_any(".".join(path[:length]), path[length:])
+
+    def follow_any(self, module: str, chain: list[str]) -> None:
+        """`follow`, or all of a module that is passed on or has no such name."""
+        content = self.module(module)
+        names = {*content.definitions, *content.imports}
+        if chain and chain[0] in names:
+            self.follow(module, chain)
+        else:
+            for name in names:
+                self.follow(module, [name])
+
+
+def _defined(statement: ast.stmt) -> set[str]:
+    """Names that a statement of a module defines or changes."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return {statement.name}
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
+        targets = [statement.target]
+    else:
+        return set()
+    nodes = (node for target in targets for node in ast.walk(target))
+    return {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+def _named(node: ast.AST) -> Iterator[list[str]]:
+    """The names in a syntax tree, each with the attributes that are taken of it."""
+    attributes, inner = [], node
+    while isinstance(inner, ast.Attribute):
+        attributes.insert(0, inner.attr)
+        inner = inner.value
+    if isinstance(inner, ast.Name):
+        yield [inner.id, *attributes]
+        return
+    for child in ast.iter_child_nodes(inner):
+        yield from _named(child)
 
 
 def _source_of(name: str) -> Path | None:
+    """The file of a module, or None when there is no such module."""
     if name in sys.modules:
         origin = getattr(sys.modules[name], "__file__", None)
-        return Path(origin) if origin else None
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:  # a function or class, not a module
-        return None
-    return Path(spec.origin) if spec and spec.origin else None
+    else:
+        try:
+            spec = importlib.util.find_spec(name)
+        except ModuleNotFoundError:  # a function or class, not a module
+            return None
+        origin = spec.origin if spec else None
+    path = Path(origin or "")
+    return path if path.is_file() else None
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -55,6 +55,14 @@ def load_record(
         return None
 
 
+def recorded(
+    claim_id: str, scale: str, results_dir: str | Path | None = None
+) -> dict[str, Any] | None:
+    """The record of a claim at a scale or, where there is none, at quick or at full scale."""
+    found = (load_record(claim_id, each, results_dir) for each in (scale, "quick", "full"))
+    return next((record for record in found if record is not None), None)
+
+
 def load_records(scale: str, results_dir: str | Path | None = None) -> dict[str, dict[str, Any]]:
     """All records at a scale, by claim, in the order of `CLAIMS`."""
     found = {claim_id: load_record(claim_id, scale, results_dir) for claim_id in CLAIMS}

@@ -12,6 +12,7 @@ from avcore.support import AvcoreError
 
 FEWEST_SEEDS = 3
 NOT_JUDGED = "not judged"
+WORDS = ("less", "equal", "more")
 
 
 def bootstrap_interval(
@@ -86,6 +87,26 @@ def verdict(
     if low <= 0 <= high:
         return "inconclusive"
     return "reproduced" if (low > 0) == (direction == "higher") else "contradicted"
+
+
+def compare(
+    values: Sequence[float], others: Sequence[float], words: tuple[str, str, str] = WORDS
+) -> str:
+    """Whether paired values are less or more than others: the words of a sentence on them.
+
+    Parameters
+    ----------
+    values, others
+        One number a sample each, of the same samples: arrays, tensors or lists of length N.
+    words
+        What to say when the bootstrap interval of the mean difference lies below zero, holds it
+        (or fewer than two samples allow none), and lies above.
+    """
+    if len(values) != len(others):
+        raise AvcoreError(f"{len(values)} values cannot be paired with {len(others)}")
+    differences = np.asarray(values, dtype=np.float64) - np.asarray(others, dtype=np.float64)
+    low, high = bootstrap_interval(differences) or (-1.0, 1.0)
+    return words[2] if low > 0 else words[0] if high < 0 else words[1]
 
 
 def _finite(differences: Sequence[float]) -> np.ndarray:

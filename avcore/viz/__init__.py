@@ -15,7 +15,7 @@ from avcore.viz.player import audio_player, scene_player
 from avcore.viz.prompts import prompt_maps
 from avcore.viz.scoreboard import claim_card, claim_table
 from avcore.viz.sound import spectrogram, waveform_plot
-from avcore.viz.tables import results_table
+from avcore.viz.tables import results_table, values_table
 from avcore.viz.view import Html, View
 
 __all__ = [
@@ -36,5 +36,6 @@ __all__ = [
     "scene_player",
     "spectrogram",
     "training_curves",
+    "values_table",
     "waveform_plot",
 ]

@@ -50,6 +50,29 @@ def results_table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> Html:
     return Html(table([_row(row) for row in rows], COLUMNS, f"{caption} {note}".strip()))
 
 
+def values_table(
+    rows: Mapping[str, Mapping[str, float]], columns: Mapping[str, str], caption: str = ""
+) -> Html:
+    """A table of measured values, with three digits after the point.
+
+    Parameters
+    ----------
+    rows
+        What heads each row, and its values by name.
+    columns
+        Which values to show, and what heads their columns.
+    caption
+        What to see.
+    """
+    cells = [[text(name), *(_decimals(row[key]) for key in columns)] for name, row in rows.items()]
+    return Html(table(cells, ["", *columns.values()], caption))
+
+
+def _decimals(value: float) -> str:
+    finite(np.asarray(float(value)), "a table")
+    return text(f"{value:z.3f}".replace("-", "\u2212"))
+
+
 def _row(row: Mapping[str, Any]) -> list[str]:
     unknown = set(row) - _KEYS
     if unknown or "quantity" not in row:
