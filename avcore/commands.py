@@ -159,7 +159,7 @@ def train_avs(
     device: Device = "auto",
 ) -> None:
     """Train AVS on AVSBench, in the published layout, and keep the epoch best in validation."""
-    from avcore.papers.avs import real
+    from avcore.papers.avs import listening, real
     from avcore.training import TrainConfig, pick_device
 
     if dataset != "avsbench":
@@ -174,7 +174,7 @@ def train_avs(
         checkpoint=checkpoint,
     )
     pick_device(device)
-    model = real.build(backbone, vggish, encoder, start, seed, fusion)
+    model = listening.build(backbone, vggish, encoder, start, seed, fusion)
     parts = [_open_avsbench(root, setting, split, size, skip_bad) for split in ("train", "val")]
     epoch = max(len(parts[0]) // batch_size, 1)
     steps = epoch * (epochs or real.EPOCHS[setting])
@@ -207,7 +207,7 @@ def evaluate_avs(
     device: Device = "auto",
 ) -> None:
     """Score AVS on a split of AVSBench as the authors do, in batches of four videos."""
-    from avcore.papers.avs import real
+    from avcore.papers.avs import listening, real
     from avcore.training import pick_device
 
     if (checkpoint is None) == (official is None):
@@ -216,12 +216,12 @@ def evaluate_avs(
     if checkpoint is not None:
         if backbone or vggish:
             raise AvcoreError("a checkpoint brings all of it; leave out --backbone and --vggish")
-        model, run = real.load(checkpoint)
+        model, run = listening.load(checkpoint)
         size = size or run["size"]
     else:
         if not (backbone and vggish):
             raise AvcoreError("the authors' model needs its --backbone, and --vggish to hear by")
-        model = real.official(official, backbone, vggish)
+        model = listening.official(official, backbone, vggish)
     data = _open_avsbench(root, setting, split, size or 224, skip_bad)
     _show_scores(real.evaluate(model.to(place), data, workers), f"{setting} {split}")
 

@@ -15,7 +15,7 @@ from avcore.data.avsbench import AVSBench
 from avcore.nn.pvt import PVTConfig, PVTv2
 from avcore.nn.vggish import VGGish
 from avcore.nn.weights import fill
-from avcore.papers.avs import AVSModel, Recipe, Segmented, real
+from avcore.papers.avs import AVSModel, Recipe, Segmented, listening, real
 from avcore.papers.avs.small import FUSIONS, SmallEncoder
 from avcore.papers.avs.training import prepared
 from avcore.support import AvcoreError, CheckpointError
@@ -50,8 +50,8 @@ class Ear(nn.Module):
 @pytest.fixture
 def tiny(monkeypatch):
     """The published networks, shallow: VGGish as `Ear`, PVT-v2 with a block in each stage."""
-    monkeypatch.setattr(real, "VGGish", Ear)
-    monkeypatch.setattr(real, "PVTv2", partial(PVTv2, PVTConfig(depths=(1, 1, 1, 1))))
+    monkeypatch.setattr(listening, "VGGish", Ear)
+    monkeypatch.setattr(listening, "PVTv2", partial(PVTv2, PVTConfig(depths=(1, 1, 1, 1))))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def tree(tmp_path_factory):
 def finished(tree, tmp_path_factory):
     """The checkpoint of a small run on S4."""
     path = tmp_path_factory.mktemp("run") / "s4.pt"
-    train(real.build("small"), tree, path)
+    train(listening.build("small"), tree, path)
     return path
 
 
@@ -108,7 +108,7 @@ def test_the_commands_train_resume_and_score(tree, tmp_path, capsys):
     assert command(tree, path, "--epochs", "2") == 0
     said = capsys.readouterr()
     assert "4 steps in" in said.out and "check S4 train" in said.err
-    model, run = real.load(real.best_path(path))
+    model, run = listening.load(real.best_path(path))
     assert (run["setting"], run["size"], run["batch_size"]) == ("S4", SIZE, 2)
     wanted = real.evaluate(model, AVSBench(tree, "S4", "val", SIZE))  # in batches of four, not two
     assert scores_in(said.out) == pytest.approx(wanted, abs=6e-5)
@@ -129,7 +129,7 @@ def test_the_commands_train_resume_and_score(tree, tmp_path, capsys):
 def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(tree, tmp_path):
     config = replace(ONCE, steps=4, checkpoint_every=2)
     val = AVSBench(tree, "S4", "val", size=SIZE)
-    whole, parts = (real.build("small", seed=1) for _ in range(2))
+    whole, parts = (listening.build("small", seed=1) for _ in range(2))
     train(whole, tree, tmp_path / "whole.pt", config=config, validation=val)
 
     def stop(step: int, _: dict) -> None:
@@ -139,7 +139,7 @@ def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(tree, tmp_path):
     path = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt):
         train(parts, tree, path, config=config, validation=val, on_step=stop)
-    again = real.build("small", seed=2)
+    again = listening.build("small", seed=2)
     train(again, tree, path, config=config, validation=val)
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(one, other)
@@ -148,9 +148,11 @@ def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(tree, tmp_path):
     assert kept["scores"] == pytest.approx(expected["scores"])
 
 
-def listening(**network):
-    return lambda _: real.Listening(
-        real.small_avs(), real.SmallListener(), real.Network(**{"backbone": "small", **network})
+def hears(**network):
+    return lambda _: listening.Listening(
+        listening.small_avs(),
+        listening.SmallListener(),
+        listening.Network(**{"backbone": "small", **network}),
     )
 
 
@@ -161,12 +163,12 @@ def listening(**network):
         (None, {"size": 64}, "size=32, not 64"),
         (None, {"recipe": Recipe(1, 0.5)}, "matching=0.0, not 0.5"),
         (None, {"recipe": Recipe(1, threshold=True)}, "threshold=False, not True"),
-        (listening(backbone="resnet50"), {}, "backbone=small, not resnet50"),
-        (listening(frozen=True), {}, "frozen=False, not True"),
-        (lambda _: real.build("small", fusion="addition"), {}, "fusion=TPAVI, not addition"),
-        (lambda _: real.build("small", tpavi_stages=[3]), {}, r"not \(3,\)"),
+        (hears(backbone="resnet50"), {}, "backbone=small, not resnet50"),
+        (hears(frozen=True), {}, "frozen=False, not True"),
+        (lambda _: listening.build("small", fusion="addition"), {}, "fusion=TPAVI, not addition"),
+        (lambda _: listening.build("small", tpavi_stages=[3]), {}, r"not \(3,\)"),
         (
-            lambda path: real.build("small", start=path),
+            lambda path: listening.build("small", start=path),
             {},
             r"start=None, not s4.pt \([0-9a-f]{8}\)",
         ),
@@ -174,7 +176,7 @@ def listening(**network):
 )
 def test_only_the_same_run_is_resumed(tree, finished, make, how, said):
     before = finished.read_bytes()
-    model = make(finished) if make else real.build("small")
+    model = make(finished) if make else listening.build("small")
     with pytest.raises(CheckpointError, match=rf"s4.pt is of a run with .*{said}; choose another"):
         train(model, tree, finished, **how)
     assert finished.read_bytes() == before
@@ -183,7 +185,7 @@ def test_only_the_same_run_is_resumed(tree, finished, make, how, said):
 def test_another_number_of_videos_is_another_run(tree, finished, tmp_path):
     fewer = write_tree(tmp_path, "S4", {"train": 3}, size=SIZE)
     with pytest.raises(CheckpointError, match="of a run with videos=4, not 3"):
-        train(real.build("small"), fewer, finished)
+        train(listening.build("small"), fewer, finished)
 
 
 def test_the_best_epoch_is_kept(tree, tmp_path, monkeypatch):
@@ -202,30 +204,30 @@ def test_the_best_epoch_is_kept(tree, tmp_path, monkeypatch):
     monkeypatch.setattr(real, "evaluate", fake)
     path, config = tmp_path / "run.pt", replace(ONCE, steps=6, checkpoint_every=2)
     how = {"config": config, "validation": AVSBench(tree, "S4", "val", size=SIZE)}
-    model, coming = real.build("small"), [0.2, 0.5]
+    model, coming = listening.build("small"), [0.2, 0.5]
     with pytest.raises(KeyboardInterrupt):
         train(model, tree, path, on_step=stop, **how)
     coming = [0.4]  # the best before the interruption counts
-    train(real.build("small"), tree, path, **how)
+    train(listening.build("small"), tree, path, **how)
     assert len(seen) == 3
     kept = real.read_best(path)
     assert (kept["after"], kept["scores"]) == (4, {"miou": 0.5})
-    best, run = real.load(real.best_path(path))
+    best, run = listening.load(real.best_path(path))
     assert same(best.state_dict(), seen[1]) and not same(seen[1], seen[2])
     assert run["steps"] == 6 and not best.training
     with pytest.raises(CheckpointError, match="no training run to resume"):
-        train(real.build("small"), tree, real.best_path(path), config=config)
+        train(listening.build("small"), tree, real.best_path(path), config=config)
     write(real.best_path(path), {"settings": {}, "scores": {"miou": 0.9}})
     coming = [0.6]  # a file of another run does not count
-    train(real.build("small"), tree, path, **how)
+    train(listening.build("small"), tree, path, **how)
     assert real.read_best(path)["scores"] == {"miou": 0.6}
     path.unlink()  # what an earlier run left is not this run's best
     coming = [0.1, 0.1, 0.1]
-    train(real.build("small"), tree, path, **how)
+    train(listening.build("small"), tree, path, **how)
     assert real.read_best(path)["scores"] == {"miou": 0.1}
     real.best_path(path).unlink()  # as if stopped while the last epoch was scored
     coming = [0.3]
-    model = real.build("small")
+    model = listening.build("small")
     train(model, tree, path, **how)
     assert real.read_best(path)["after"] == 6 and not model.training
     with pytest.raises(AvcoreError, match="kept beside the checkpoint, but there is none"):
@@ -278,7 +280,7 @@ def test_the_form_of_matching_can_be_chosen():
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion_trains(tree, fusion):
-    model = real.build("small", fusion=fusion, tpavi_stages=(1, 3))
+    model = listening.build("small", fusion=fusion, tpavi_stages=(1, 3))
     block = FUSIONS[fusion]
     assert {name: type(part) for name, part in model.model.tpavi.items()} == (
         {"1": block, "3": block} if block else {}
@@ -287,13 +289,13 @@ def test_every_fusion_trains(tree, fusion):
 
 
 def test_a_network_that_does_not_hear_needs_no_listener(tiny, recwarn):
-    model = real.build("resnet50", fusion="no sound")
+    model = listening.build("resnet50", fusion="no sound")
     assert ["resnet50 starts from random weights" in str(w.message) for w in recwarn] == [True]
     assert not any(p.requires_grad for p in model.listener.parameters())
 
 
 def test_public_weights_go_where_they_belong(tmp_path, tiny):
-    encoder = real.ResNet50().state_dict()
+    encoder = listening.ResNet50().state_dict()
     torch.manual_seed(5)
     encoder = {k: torch.randn_like(v) if v.is_floating_point() else v for k, v in encoder.items()}
     public = {
@@ -306,7 +308,7 @@ def test_public_weights_go_where_they_belong(tmp_path, tiny):
     torch.save({**public, "fc.weight": torch.zeros(1000, 2048)}, tmp_path / "resnet50.pth")
     said = r"vggish starts from random weights and learns along; download vggish"
     with pytest.warns(UserWarning, match=said):
-        model = real.build("resnet50", encoder=tmp_path / "resnet50.pth")
+        model = listening.build("resnet50", encoder=tmp_path / "resnet50.pth")
     for name, value in model.model.encoder.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             assert torch.equal(value, encoder[name]), name
@@ -317,19 +319,23 @@ def test_public_weights_go_where_they_belong(tmp_path, tiny):
 
 def test_a_listener_with_public_weights_stays_as_it_is():
     ear = Ear()
-    real.Listening(real.small_avs(), ear, real.Network(frozen=True)).train()
+    listening.Listening(listening.small_avs(), ear, listening.Network(frozen=True)).train()
     assert not ear.training and not any(p.requires_grad for p in ear.parameters())
-    assert real.Listening(real.small_avs(), ear, real.Network()).train().listener.training
+    assert (
+        listening.Listening(listening.small_avs(), ear, listening.Network())
+        .train()
+        .listener.training
+    )
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "pvt_v2_b5"])
 @pytest.mark.filterwarnings("ignore:.* starts from random weights")
 def test_the_published_networks_learn_and_vggish_stays(tree, tmp_path, tiny, monkeypatch, backbone):
     if backbone == "pvt_v2_b5":  # one of the two with the real listener
-        monkeypatch.setattr(real, "VGGish", VGGish)
+        monkeypatch.setattr(listening, "VGGish", VGGish)
     path = tmp_path / "vggish.pth"
-    torch.save(real.VGGish().state_dict(), path)
-    model = real.build(backbone, vggish=path)
+    torch.save(listening.VGGish().state_dict(), path)
+    model = listening.build(backbone, vggish=path)
     before = state_of(model)
     history = train(model, tree, setting="MS3", recipe=real.recipe("MS3"))
     assert history["matching"][0] > 0
@@ -343,22 +349,22 @@ def test_the_published_networks_learn_and_vggish_stays(tree, tmp_path, tiny, mon
 @pytest.mark.filterwarnings("ignore:.* starts from random weights")
 def test_a_start_brings_all_weights_and_what_is_frozen(tree, finished, tmp_path, tiny):
     torch.save(Ear().state_dict(), tmp_path / "ear.pth")
-    model, path = real.build("pvt_v2_b5", vggish=tmp_path / "ear.pth"), tmp_path / "s4.pt"
+    model, path = listening.build("pvt_v2_b5", vggish=tmp_path / "ear.pth"), tmp_path / "s4.pt"
     train(model, tree, path)
-    started = real.build("pvt_v2_b5", start=path)
+    started = listening.build("pvt_v2_b5", start=path)
     assert same(model.state_dict(), started.state_dict())
     assert started.network.frozen and not started.train().listener.training
     assert not any(parameter.requires_grad for parameter in started.listener.parameters())
-    learning = real.build("small", start=finished)
+    learning = listening.build("small", start=finished)
     assert not learning.network.frozen
     assert all(parameter.requires_grad for parameter in learning.listener.parameters())
     for more in ({"vggish": tmp_path / "ear.pth"}, {"encoder": path}):
         with pytest.raises(AvcoreError, match="a start brings all weights; leave out"):
-            real.build("pvt_v2_b5", start=path, **more)
+            listening.build("pvt_v2_b5", start=path, **more)
     with pytest.raises(CheckpointError, match="backbone=pvt_v2_b5, not resnet50"):
-        real.build("resnet50", start=path)
+        listening.build("resnet50", start=path)
     with pytest.raises(CheckpointError, match="fusion=TPAVI, not addition"):
-        real.build("pvt_v2_b5", start=path, fusion="addition")
+        listening.build("pvt_v2_b5", start=path, fusion="addition")
 
 
 # --- scores -------------------------------------------------------------------------------------
@@ -400,7 +406,7 @@ def test_the_authors_model_is_scored_with_its_listener(tree, tmp_path, tiny, cap
     weights, ear = pseudo_weights("avs_resnet50"), Ear()
     torch.save(weights, tmp_path / "avs.pth")
     torch.save(ear.state_dict(), tmp_path / "ear.pth")
-    model = real.official(tmp_path / "avs.pth", "resnet50", tmp_path / "ear.pth")
+    model = listening.official(tmp_path / "avs.pth", "resnet50", tmp_path / "ear.pth")
     data = AVSBench(tree, "MS3", "test", size=SIZE)
     with torch.no_grad():
         seen, sound = prepared(data[0].frames[None]), ear.eval()(data[0].heard)
@@ -471,17 +477,17 @@ def test_a_checkpoint_of_something_else_is_not_loaded(tmp_path):
 
     save_checkpoint(SmallEncoder(), tmp_path / "x.pt")
     with pytest.raises(CheckpointError, match=r"x\.pt is not of a training on AVSBench"):
-        real.load(tmp_path / "x.pt")
+        listening.load(tmp_path / "x.pt")
 
 
 def test_a_missing_file_of_weights_says_where_to_get_it(tmp_path, tiny):
     with pytest.raises(CheckpointError, match=r"no checkpoint at .*; download vggish-10086976"):
-        real.build("resnet50", vggish=tmp_path / "none.pth")
+        listening.build("resnet50", vggish=tmp_path / "none.pth")
     for content in ([1, 2], {"model": {}}):
         torch.save(content, tmp_path / "x.pth")
         with pytest.raises(CheckpointError, match=r"is not a state dict.*; download resnet50-19c"):
-            real.build("resnet50", encoder=tmp_path / "x.pth", fusion="no sound")
+            listening.build("resnet50", encoder=tmp_path / "x.pth", fusion="no sound")
     with pytest.raises(AvcoreError, match="choose one of small, resnet50, pvt_v2_b5"):
-        real.build("vgg")
+        listening.build("vgg")
     with pytest.raises(AvcoreError, match=r"the stages are .*, got \(4,\)"):
-        real.build("small", tpavi_stages=[4])
+        listening.build("small", tpavi_stages=[4])

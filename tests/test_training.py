@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from avcore.support import AvcoreError, CheckpointError, TrainingError
 from avcore.training import (
+    Loaded,
     Shuffled,
     TrainConfig,
     fit,
@@ -192,6 +193,8 @@ def stop_after(last: int):
 
 SOURCES = {
     "shuffled": lambda: Shuffled(small_data(), 4),
+    "loaded": lambda: Loaded(TensorDataset(*small_data(24)), 4),
+    "loaded by workers": lambda: Loaded(TensorDataset(*small_data(24)), 4, workers=2),
     "list": lambda: list(zip(*(t.split(4) for t in small_data(24)), strict=True)),
     "loader": lambda: DataLoader(TensorDataset(*small_data(24)), batch_size=4, shuffle=True),
 }
@@ -211,6 +214,33 @@ def test_interrupted_and_resumed_equals_uninterrupted(source, tmp_path):
     finished = small_model()
     assert fit(finished, squared_error, SOURCES[source](), config).values == history.values
     assert same_weights(whole, finished)
+
+
+class Read:
+    """A data set of so many numbers that remembers which were read."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.seen = count, []
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> int:
+        self.seen.append(index)
+        return index
+
+
+def test_loaded_batches_are_read_once_from_the_step_that_is_asked_for():
+    data = Read(11)
+    whole = [batch.tolist() for batch in map(Loaded(data, 4, seed=1), range(6))]
+    assert Loaded(data, 4).per_epoch == 2 and len(data.seen) == 24
+    assert len({*whole[0], *whole[1]}) == 8 and whole[:2] != whole[2:4]
+    data.seen.clear()
+    late = Loaded(data, 4, seed=1)
+    assert [late(step).tolist() for step in (4, 5, 1)] == [whole[4], whole[5], whole[1]]
+    assert data.seen == [*whole[4], *whole[5], *whole[1]]
+    with pytest.raises(AvcoreError, match="a batch of 12 from only 11"):
+        Loaded(data, 12)
 
 
 def test_weights_travel_with_their_notes(tmp_path):

@@ -216,7 +216,7 @@ class Data:
     test: SceneBatch
 
 
-LEARN = replace(STILL, objects=(1, 2))
+LEARN = replace(STILL, objects=(1, 1))
 
 
 def make_data(
@@ -228,8 +228,9 @@ def make_data(
 ) -> Data:
     """Render the scenes of an experiment at a scale; the splits share no scene.
 
-    One or two objects to learn from (`LEARN`), two to be measured on, one of them silent. `counts`
-    of training, validation and test scenes are the scale's where they are not given.
+    One object to learn from (`LEARN`), as in the solo videos of CSOL's stage 1; two to choose on
+    and to be measured on, one of them silent. `counts` of training, validation and test scenes are
+    the scale's where they are not given.
     """
     counts = counts or by_scale(
         scale, smoke=(64, 16, 16), quick=(4000, 200, 400), full=(40_000, 500, 2000)

@@ -4,13 +4,14 @@ Everything random in a run is a function of (seed, step), so a run that was inte
 resumed is the run that was not, and no global random state is left changed.
 """
 
-from avcore.training.batches import Shuffled, shuffled, step_seed
+from avcore.training.batches import Loaded, Shuffled, shuffled, step_seed
 from avcore.training.checkpoint import load_checkpoint, save_checkpoint
 from avcore.training.config import TrainConfig, pick_device
 from avcore.training.loop import History, fit, seeded
 
 __all__ = [
     "History",
+    "Loaded",
     "Shuffled",
     "TrainConfig",
     "fit",

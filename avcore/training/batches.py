@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from avcore.support import AvcoreError
 from avcore.training.config import TrainConfig
@@ -62,6 +65,43 @@ class Shuffled:
 def shuffled(data: Batch, config: TrainConfig) -> Shuffled:
     """Batches of `data` with the batch size and the seed of a configuration."""
     return Shuffled(data, config.batch_size, config.seed)
+
+
+class Loaded:
+    """Batches of a data set that is read item by item, in a new order every epoch.
+
+    Like `Shuffled` it gives the batch of any step; a run that is resumed reads nothing of what
+    came before. When steps are asked for in turn, `workers` processes read ahead.
+
+    Parameters
+    ----------
+    data
+        A data set of N items, as torch's `DataLoader` takes it.
+    batch_size, seed
+        As in `TrainConfig`.
+    workers, collate
+        As `num_workers` and `collate_fn` of torch's `DataLoader`.
+    """
+
+    def __init__(
+        self,
+        data: Dataset,
+        batch_size: int,
+        seed: int = 0,
+        workers: int = 0,
+        collate: Callable[[list], Batch] | None = None,
+    ) -> None:
+        self.order = Shuffled(torch.arange(len(data)), batch_size, seed)
+        self.load = partial(DataLoader, data, num_workers=workers, collate_fn=collate)
+        self.per_epoch = len(data) // batch_size
+        self.next, self.iterator = -1, iter(())
+
+    def __call__(self, step: int, generator: torch.Generator | None = None) -> Batch:
+        if step != self.next:
+            indices = (self.order(each).tolist() for each in itertools.count(step))
+            self.iterator = iter(self.load(batch_sampler=indices))
+        self.next = step + 1
+        return next(self.iterator)
 
 
 class Replayed:

@@ -1,20 +1,16 @@
-"""AVS on AVSBench itself: the published network and listener, trained on the published layout.
+"""AVS on AVSBench itself: training and scores on the published layout.
 
 Source: the training scripts of the public code: Adam with a constant rate of 1e-4 (AdamW without
-weight decay is the same), four videos a batch, 15 epochs of S4 or 30 of MS3, VGGish frozen, the
-image network starting from ImageNet, the dilated heads from N(0, 0.01²), and the epoch kept that
-is best on the validation videos. Deviations: PVT-v2 trains without stochastic depth (published:
-0.1); an epoch that was interrupted while it was scored is not scored again, unless it is the last;
-and masks of several values are refused, see `avcore.data.avsbench_files.read_mask`.
+weight decay is the same), four videos a batch, 15 epochs of S4 or 30 of MS3, and the epoch kept
+that is best on the validation videos. The networks are those of `avs.listening`. Deviations: an
+epoch that was interrupted while it was scored is not scored again, unless it is the last; and
+masks of several values are refused, see `avcore.data.avsbench_files.read_mask`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,64 +20,16 @@ from torch.utils.data import DataLoader
 
 from avcore.data.avsbench import AVSBench, collate
 from avcore.data.avsbench_index import FRAMES
-from avcore.nn.official import only_tensors
-from avcore.nn.pvt import PVTv2
-from avcore.nn.vggish import VGGish
-from avcore.nn.weights import fill, read_any
 from avcore.papers.avs.evaluation import BATCH, scores
-from avcore.papers.avs.model import BACKBONES, AVSModel, ResNet50, Segmented
-from avcore.papers.avs.small import FUSIONS, small_avs, small_listener
-from avcore.papers.avs.tpavi import TPAVI
+from avcore.papers.avs.listening import HEARING, Listening, Network
 from avcore.papers.avs.training import Recipe, prepared, total_loss
-from avcore.support import AvcoreError, CheckpointError
-from avcore.training import History, TrainConfig, fit, seeded
+from avcore.support import AvcoreError
+from avcore.training import History, Loaded, TrainConfig, fit
 from avcore.training.checkpoint import read, write
 from avcore.training.loop import FREE_ON_RESUME
 
-NETWORKS = ("small", *BACKBONES)
-HEARING = ("TPAVI", "addition")  # fusions to which the sound matters
-STAGES = (0, 1, 2, 3)
 EPOCHS = {"S4": 15, "MS3": 30}  # as published, by setting
 RECIPES = {"S4": Recipe(1), "MS3": Recipe(FRAMES, 0.5)}  # as published, by setting
-WHERE = {
-    "vggish": "download vggish-10086976.pth of the torchvggish project and give its path",
-    "resnet50": "download resnet50-19c8e357.pth of torchvision and give its path",
-    "pvt_v2_b5": "download pvt_v2_b5.pth of the PVT project and give its path",
-    "avs": "download a trained model of the AVSBench project and give its path",
-}
-
-
-@dataclass(frozen=True)
-class Network:
-    """What a network for AVSBench is made of.
-
-    Attributes
-    ----------
-    backbone
-        One of `NETWORKS`: "resnet50", "pvt_v2_b5", or the stage's small one.
-    fusion, tpavi_stages
-        What stands where the sound comes in, one of `FUSIONS`, and at which stages.
-    frozen
-        Whether the listener stays as it is.
-    start
-        The earlier training that gave the first weights: its file's name and digest.
-    """
-
-    backbone: str = "resnet50"
-    fusion: str = "TPAVI"
-    tpavi_stages: tuple[int, ...] = STAGES
-    frozen: bool = False
-    start: str | None = None
-
-    def __post_init__(self) -> None:
-        for what, name, known in (
-            ("backbone", self.backbone, NETWORKS),
-            ("fusion", self.fusion, FUSIONS),
-        ):
-            if name not in known:
-                raise AvcoreError(f"unknown {what} {name!r}; choose one of {', '.join(known)}")
-        if not set(self.tpavi_stages) <= set(STAGES):
-            raise AvcoreError(f"the stages are {STAGES}, got {self.tpavi_stages}")
 
 
 @dataclass(frozen=True)
@@ -96,124 +44,6 @@ class Videos:
 @dataclass(frozen=True)
 class Run(TrainConfig, Recipe, Network, Videos):
     """All that a training on AVSBench is; a checkpoint only resumes a run that is the same."""
-
-
-class SmallListener(nn.Module):
-    """The stage's listener for VGGish's examples: (B, 1, 96, 64) -> (B, 128)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stream = small_listener()
-
-    def forward(self, example: Tensor) -> Tensor:
-        return self.stream(example[:, 0].transpose(1, 2))
-
-
-class Listening(nn.Module):
-    """A segmentation network with the listener it hears by, made as `network` says."""
-
-    def __init__(self, model: AVSModel, listener: nn.Module, network: Network) -> None:
-        super().__init__()
-        self.model, self.listener, self.network = model, listener, network
-        self.listener.requires_grad_(not network.frozen)
-
-    def train(self, mode: bool = True) -> Listening:
-        super().train(mode)
-        self.listener.train(mode and not self.network.frozen)
-        return self
-
-    def forward(self, frames: Tensor, heard: Tensor) -> Segmented:
-        """Frames (B·T, 3, H, W), normalised, and log-mel examples (B·T, 1, 96, 64)."""
-        return self.model(frames, self.listener(heard))
-
-
-def build(
-    backbone: str = "resnet50",
-    vggish: str | Path | None = None,
-    encoder: str | Path | None = None,
-    start: str | Path | None = None,
-    seed: int = 0,
-    fusion: str = "TPAVI",
-    tpavi_stages: Sequence[int] = STAGES,
-) -> Listening:
-    """The network for AVSBench.
-
-    Parameters
-    ----------
-    backbone, fusion, tpavi_stages
-        See `Network`.
-    vggish, encoder
-        Files with the public weights of VGGish, which are then frozen as published, and of the
-        image network. What has no file begins at random and learns along, and a warning says
-        where to find one. The small networks have no public weights.
-    start
-        A checkpoint of an earlier training, such as S4 as a start for MS3. It brings all weights,
-        and its listener stays frozen if it was.
-
-    Raises
-    ------
-    AvcoreError
-        For unknown names, weights for the small one, or other weights beside a start.
-    CheckpointError
-        When a file is missing, damaged or of another model.
-    """
-    hears, published = fusion in HEARING, backbone != "small"
-    frozen = published and (vggish is not None or not hears)
-    network = Network(backbone, fusion, tuple(sorted(tpavi_stages)), frozen)
-    given = {"vggish": vggish, backbone: encoder}
-    weights = any(path is not None for path in given.values())
-    if start is not None:
-        if weights:
-            raise AvcoreError("a start brings all weights; leave out those of VGGish and encoder")
-        return _started(network, start)
-    if weights and not published:
-        raise AvcoreError("the small networks have no public weights; choose another backbone")
-    with seeded(seed):
-        whole = _assemble(network)
-    parts = {"vggish": whole.listener, backbone: whole.model.encoder}
-    for name, path in given.items():
-        if path is not None:
-            fill(parts[name], _public_weights(parts[name], path, WHERE[name]), path)
-        elif published and (hears or name != "vggish"):
-            message = f"{name} starts from random weights and learns along; {WHERE[name]}"
-            warnings.warn(message, stacklevel=2)
-    return whole
-
-
-def load(path: str | Path) -> tuple[Listening, dict[str, Any]]:
-    """The network of a training, in evaluation mode, and the conditions of that run (see `Run`).
-
-    Raises
-    ------
-    CheckpointError
-        When the file is missing, damaged, or not of a training on AVSBench.
-    """
-    content = read(path)
-    run = content.get("settings", {})
-    names = [field.name for field in fields(Network)]
-    if any(name not in run for name in names):
-        raise CheckpointError(f"{path} is not of a training on AVSBench")
-    with seeded(0):
-        whole = _assemble(Network(**{name: run[name] for name in names}))
-    fill(whole, content["model"], path)
-    return whole.eval(), run
-
-
-def official(path: str | Path, backbone: str, vggish: str | Path) -> Listening:
-    """The authors' trained model with the public VGGish, in evaluation mode.
-
-    Raises
-    ------
-    AvcoreError
-        For a backbone other than "resnet50" and "pvt_v2_b5".
-    CheckpointError
-        When a file is missing, damaged or of another model.
-    """
-    where, heard = WHERE["avs"], WHERE["vggish"]
-    model = AVSModel.from_official(only_tensors(read_any(path, where), path, where), backbone)
-    listener = VGGish.from_official(only_tensors(read_any(vggish, heard), vggish, heard))
-    stages = tuple(int(stage) for stage in model.tpavi)
-    return Listening(model, listener, Network(backbone, "TPAVI", stages, frozen=True)).eval()
 
 
 def recipe(
@@ -271,30 +101,23 @@ def train(
         raise AvcoreError("the best epoch is kept beside the checkpoint, but there is none")
     videos = Videos(data.setting, data.size, len(data))
     run = Run(**vars(config), **vars(recipe), **vars(model.network), **vars(videos))
-    loader = DataLoader(
-        data,
-        batch_size=config.batch_size,
-        shuffle=True,
-        drop_last=True,
-        num_workers=workers,
-        collate_fn=collate,
-    )
+    batches = Loaded(data, config.batch_size, config.seed, workers, collate)
 
     def loss_fn(model: nn.Module, batch) -> dict[str, Tensor]:
         return total_loss(model, batch, recipe)
 
     if validation is None:
-        return fit(model, loss_fn, loader, run, on_step=on_step)
+        return fit(model, loss_fn, batches, run, on_step=on_step)
     best = _Best(model, validation, run, workers)
 
     def after(step: int, values: dict[str, float]) -> None:
-        if step % len(loader) == 0 or step == run.steps:
+        if step % batches.per_epoch == 0 or step == run.steps:
             best.score(step)
             model.train()
         if on_step is not None:
             on_step(step, values)
 
-    history = fit(model, loss_fn, loader, run, on_step=after)
+    history = fit(model, loss_fn, batches, run, on_step=after)
     if best.scored != run.steps:  # the run was over before: it may have been stopped at this point
         best.score(run.steps)
     return history
@@ -354,47 +177,3 @@ class _Best:
             weights = self.model.state_dict()
             content = {"model": weights, "settings": self.settings, "scores": found, "after": step}
             write(self.path, content)
-
-
-def _assemble(network: Network) -> Listening:
-    """The network with random weights; the published heads begin small, as published."""
-    if network.backbone == "small":
-        model, listener = small_avs(network.fusion), SmallListener()
-    else:
-        encoder = ResNet50() if network.backbone == "resnet50" else PVTv2()
-        block = FUSIONS[network.fusion]
-        stages = STAGES if block else ()
-        widths = BACKBONES[network.backbone]
-        model = AVSModel(encoder, widths, tpavi_stages=stages, fusion=block or TPAVI)
-        listener = VGGish()
-        for convolution in (layer for head in model.heads for layer in head):
-            nn.init.normal_(convolution.weight, std=0.01)
-    for stage in set(model.tpavi) - {str(stage) for stage in network.tpavi_stages}:
-        del model.tpavi[stage]
-    return Listening(model, listener, network)
-
-
-def _started(network: Network, start: str | Path) -> Listening:
-    """The network with the weights of an earlier training, and its listener frozen if it was."""
-    whole, run = load(start)
-    for name in ("backbone", "fusion", "tpavi_stages"):
-        if (wanted := getattr(network, name)) != run[name]:
-            raise CheckpointError(f"{start} is of a run with {name}={run[name]}, not {wanted}")
-    with open(start, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:8]
-    whole.network = replace(whole.network, start=f"{Path(start).name} ({digest})")
-    return whole
-
-
-def _public_weights(part: nn.Module, path: str | Path, hint: str) -> dict[str, Tensor]:
-    """Weights of a public file under our names, without the layer that classifies.
-
-    Counters of batches, which old files lack and nothing reads, are taken from `part`.
-    """
-    weights = only_tensors(read_any(path, hint), path, hint)
-    counters = {k: v for k, v in part.state_dict().items() if k.endswith("num_batches_tracked")}
-    return counters | {
-        re.sub(r"^layer(\d)\.", lambda m: f"layers.{int(m[1]) - 1}.", name): value
-        for name, value in weights.items()
-        if not name.startswith(("fc.", "head."))
-    }
