@@ -85,6 +85,16 @@ def test_half_precision_keeps_the_statistics_wide():
     assert (half - exact).abs().mean() < 0.1 * exact.abs().mean()
 
 
+@pytest.mark.parametrize("hears", [True, False])
+def test_half_precision_does_not_overflow(hears):
+    torch.manual_seed(0)
+    block = avs.TPAVI(256)
+    torch.nn.init.ones_(block.W_z[1].weight)
+    x, audio = 10 * torch.rand(1, 256, 5, 28, 28), 10 * torch.rand(1, 5, 128)
+    with torch.no_grad(), torch.autocast("cpu", torch.float16):
+        assert torch.isfinite(block(x, audio if hears else None)[0]).all()
+
+
 def test_without_sound_the_pixels_attend_to_each_other():
     torch.manual_seed(0)
     block = avs.TPAVI(8).double().eval()
@@ -171,6 +181,14 @@ def test_losses_equal_the_authors(vectors):
     }
     for name, value in found.items():
         assert value.item() == pytest.approx(ref[name].item(), rel=1e-4), name
+
+
+def test_the_nearest_sound_is_never_a_frame_s_own():
+    torch.manual_seed(0)
+    sound, visual = 50 * torch.randn(1, 6, 8), torch.randn(6, 8, 4, 4)
+    logits = torch.zeros(6, 1, 8, 8)
+    loss = avs.avm_loss(logits, [sound], [visual], target="visual", normalise=False)
+    assert loss > 1e-3  # compared with itself each frame would give 0
 
 
 def test_matching_without_scaling_is_the_sum_of_divergences():

@@ -66,6 +66,18 @@ def test_a_sounding_source_is_heard_at_least_once_and_without_clicks():
             assert changed.max() <= np.abs(np.diff(before)).max() + 2 * np.abs(before).max() / 320
 
 
+def test_the_seconds_of_a_source_are_drawn_anew_in_every_split():
+    maker = avs.ClipMaker("MS3")
+    scene = maker.stage.scene("train", 0)
+    drawn = [
+        [maker.heard_in_part(scene, split, i)[1].any((1, 2)).tolist() for i in range(8)]
+        for split in ("train", "val", "test")
+    ]
+    assert drawn[0] != drawn[1] and drawn[0] != drawn[2] and drawn[1] != drawn[2]
+    with pytest.raises(AvcoreError, match="at least one clip"):
+        maker.draw("test", 0)
+
+
 def test_a_clip_is_the_same_alone_and_among_others():
     maker = avs.ClipMaker("MS3", seed=2)
     many, one = maker.draw("test", 3), maker.draw("test", 1, start=2)

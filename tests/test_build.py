@@ -81,6 +81,14 @@ def test_a_module_named_in_a_string_counts(tiny: Layout) -> None:
     assert tiny.root / "avcore/other.py" not in files
 
 
+def test_the_experiments_of_the_catalogue_count_where_claims_are_run(tiny: Layout) -> None:
+    (tiny.root / "avcore/used.py").write_text("CLAIM = 'avcore.sub.deep:trial'\n")
+    experiment = tiny.root / "avcore/sub/deep.py"
+    code = "from avcore import used\n"
+    assert experiment not in imported_modules(tiny.root, code)
+    assert experiment in imported_modules(tiny.root, code + "used.reproduce()")
+
+
 def test_the_media_count_where_they_are_used(
     tiny: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -100,6 +108,12 @@ def test_the_media_count_where_they_are_used(
 
 def test_a_chapter_that_calls_the_shell_depends_on_everything(tiny: Layout) -> None:
     assert len(imported_modules(tiny.root, "!avcore doctor")) == 6
+
+
+def test_a_chapter_that_installs_packages_depends_on_what_it_imports(tiny: Layout) -> None:
+    install = 'if colab:\n    %pip install -q "avcore @ git+https://example.org"\n'
+    code = "from avcore import support\n"
+    assert imported_modules(tiny.root, install + code) == imported_modules(tiny.root, code)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from avcore.claims.catalogue import CLAIMS, find_claim
 from avcore.claims.claim import Claim, Reported
 from avcore.claims.engine import reproduce, run_claim
 from avcore.claims.record import (
+    is_current,
     load_record,
     load_records,
     record_path,
@@ -23,6 +24,7 @@ __all__ = [
     "bootstrap_interval",
     "compare",
     "find_claim",
+    "is_current",
     "load_record",
     "load_records",
     "record_path",

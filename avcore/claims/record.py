@@ -14,6 +14,7 @@ import numpy as np
 
 from avcore.claims.catalogue import CLAIMS, find_claim
 from avcore.claims.claim import Claim
+from avcore.claims.fingerprint import fingerprint
 from avcore.claims.statistics import NOT_JUDGED, bootstrap_interval, sign_test, verdict
 from avcore.environment import ROOT
 from avcore.support import SCALES, AvcoreError, atomic_write, by_scale
@@ -63,6 +64,11 @@ def recorded(
     return next((record for record in found if record is not None), None)
 
 
+def is_current(record: dict[str, Any]) -> bool:
+    """Whether a record was made by the code of its experiment as it is now, see `fingerprint`."""
+    return record["fingerprint"] == fingerprint(find_claim(record["id"]))
+
+
 def load_records(scale: str, results_dir: str | Path | None = None) -> dict[str, dict[str, Any]]:
     """All records at a scale, by claim, in the order of `CLAIMS`."""
     found = {claim_id: load_record(claim_id, scale, results_dir) for claim_id in CLAIMS}
@@ -102,9 +108,9 @@ def set_aside(path: Path, why: str, say: Callable[[str], None]) -> Path:
     return aside
 
 
-def save_record(claim: Claim, scale: str, fingerprint: str, runs: list[Run], path: Path) -> dict:
-    """Summarise `runs`, write the record to `path`, and return it."""
-    record = summarise(claim, scale, runs) | {"fingerprint": fingerprint, "runs": runs}
+def save_record(claim: Claim, scale: str, code: str, runs: list[Run], path: Path) -> dict:
+    """Summarise `runs` of the code with this fingerprint, write the record, and return it."""
+    record = summarise(claim, scale, runs) | {"fingerprint": code, "runs": runs}
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
     with atomic_write(path) as file:
         file.write(text + "\n")

@@ -22,7 +22,9 @@ from .layout import Layout
 from .publish import published_scale, restore
 
 USES_RESULTS = re.compile(r"claim|record|result")
+INSTALLS = re.compile(r"^(\s*)%pip install\b.*", re.MULTILINE)  # what the first cell does in Colab
 CALLS_SHELL = re.compile(r"^\s*[!%]", re.MULTILINE)
+RUNS_CLAIMS = re.compile(r"\b(?:reproduce|run_claim|load_experiment|is_current)\b")
 NAMES_MODULE = re.compile(r"(avcore(?:\.\w+)+)(?::\w+)?")  # such as "avcore.papers.avc:experiment"
 MEDIA = ("tuxpaint-stamps", "manifest.json")  # in the cache, once the stamps have been fetched
 
@@ -100,26 +102,29 @@ def code_of(notebook: Path) -> str:
 def imported_modules(root: Path, code: str) -> list[Path]:
     """Files of `avcore` that `code` imports, directly or through other modules of `avcore`.
 
-    A notebook that runs shell commands or magics may use any of them, so it depends on all;
-    files that are not Python (tables, checksums) always count.
+    A notebook that runs shell commands or magics may use any of them, so it depends on all, but
+    for one that installs packages. The experiments that the catalogue of claims names in strings
+    count where claims are run. Files that are not Python (tables, checksums) always count.
     """
     package = root / "avcore"
+    code = INSTALLS.sub(r"\1pass", code)
     everything = set(_files_in(package))
     if CALLS_SHELL.search(code):
         return sorted(everything)
     found = {path for path in everything if path.suffix != ".py"}
-    todo = list(_imports(code, "", root))
+    runs_claims = bool(RUNS_CLAIMS.search(code))
+    todo = list(_imports(code, "", root, strings=True))
     while todo:
         path = todo.pop()
         if path not in found:
             found.add(path)
             name = ".".join(path.relative_to(root).with_suffix("").parts)
-            todo += _imports(path.read_text(encoding="utf-8"), name, root)
+            todo += _imports(path.read_text(encoding="utf-8"), name, root, strings=runs_claims)
     return sorted(found)
 
 
-def _imports(code: str, module: str, root: Path) -> Iterator[Path]:
-    """Files of the `avcore` modules that `code` names, in import statements or in strings."""
+def _imports(code: str, module: str, root: Path, strings: bool) -> Iterator[Path]:
+    """Files of the `avcore` modules that `code` names in import statements, or also in strings."""
     try:
         tree = ast.parse(code)
     except SyntaxError:  # running it will say so
@@ -130,7 +135,7 @@ def _imports(code: str, module: str, root: Path) -> Iterator[Path]:
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(node, module)
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        elif strings and isinstance(node, ast.Constant) and isinstance(node.value, str):
             named = NAMES_MODULE.fullmatch(node.value)
             names = [named[1]] if named else []
         else:

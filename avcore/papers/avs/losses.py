@@ -106,9 +106,13 @@ def _masked_mean(logits: Tensor, features: Tensor, cosine: bool, threshold: bool
 
 
 def _nearest(sound: Tensor) -> Tensor:
-    """For each frame, the other frame of the batch with the nearest sound."""
-    between = torch.cdist(sound, sound) + 10 * torch.eye(len(sound), device=sound.device)
-    return between.argmin(0)
+    """For each frame, the other frame of the batch with the nearest sound.
+
+    The public code adds 10 to a frame's distance to itself, which only is enough for sounds of
+    length one; of others each would often be its own nearest, and the loss zero.
+    """
+    sound = sound.detach()
+    return torch.cdist(sound, sound).fill_diagonal_(torch.inf).argmin(0)
 
 
 def _distance(marked: Tensor, wanted: Tensor, distance: str) -> Tensor:

@@ -9,6 +9,7 @@ and not in others, and all frames are labelled.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from avcore.audio import log_mel
-from avcore.stage import AssetBank, Scene, SceneConfig, SceneDataset, Stage
+from avcore.stage import SPLITS, AssetBank, Scene, SceneConfig, SceneDataset, Stage
 from avcore.support import AvcoreError
 
 SECONDS = 5
@@ -65,7 +66,8 @@ class Clips:
     frames
         (N, T, 3, H, W) uint8.
     heard
-        (N, T, n_mels, n) float32: log-mel of the second that begins with each frame.
+        Log-mel of the second that begins with each frame, (N, T, n_mels, n) float32; or what a
+        listener made of it, (N, T, 128), see `naming.listen`.
     masks
         (N, T, H, W) bool: the pixels of what sounds in that second.
     """
@@ -90,14 +92,15 @@ class ClipMaker:
 
     def clip(self, split: str, index: int) -> tuple[Scene, np.ndarray]:
         """One clip as a scene with its sound, and its masks (T, H, W) bool."""
-        return self.heard_in_part(self.stage.scene(split, index), index)
+        return self.heard_in_part(self.stage.scene(split, index), split, index)
 
-    def heard_in_part(self, scene: Scene, index: int) -> tuple[Scene, np.ndarray]:
+    def heard_in_part(self, scene: Scene, split: str, index: int) -> tuple[Scene, np.ndarray]:
         """Silence each source in some seconds; whole, where the setting has it heard always.
 
         At least one second of every sounding source stays.
         """
-        rng = np.random.default_rng([self.seed, index, len(scene.sources), SECONDS])
+        drawn_from = [self.seed, SPLITS.index(split), index, len(scene.sources), SECONDS]
+        rng = np.random.default_rng(drawn_from)
         on = rng.random((len(scene.sources), SECONDS)) < self.setting.heard
         on[np.arange(len(on)), rng.integers(SECONDS, size=len(on))] = True
         on &= np.array([source.sounding for source in scene.sources])[:, None]
@@ -107,13 +110,16 @@ class ClipMaker:
 
     def draw(self, split: str, count: int, start: int = 0, workers: int = 0) -> Clips:
         """Clips start … start + count of a split, made by `workers` processes."""
+        if count < 1:
+            raise AvcoreError(f"at least one clip is wanted, got {count}")
         numbered = _Numbered(SceneDataset(self.stage, split, count, start))
-        loader = DataLoader(numbered, batch_size=32, num_workers=workers, collate_fn=self._collate)
+        collate = partial(self._collate, split)
+        loader = DataLoader(numbered, batch_size=32, num_workers=workers, collate_fn=collate)
         parts = list(loader)
         return Clips(*(torch.cat([getattr(p, name) for p in parts]) for name in _FIELDS))
 
-    def _collate(self, numbered: list[tuple[int, Scene]]) -> Clips:
-        clips = [self.heard_in_part(scene, index) for index, scene in numbered]
+    def _collate(self, split: str, numbered: list[tuple[int, Scene]]) -> Clips:
+        clips = [self.heard_in_part(scene, split, index) for index, scene in numbered]
         frames = np.stack([scene.frames for scene, _ in clips])
         waveform = np.stack([scene.waveform for scene, _ in clips])
         return Clips(

@@ -54,13 +54,14 @@ def small_avs(
 ) -> AVSModel:
     """AVS for the stage, with one of `FUSIONS` at all four stages.
 
-    A copy of `encoder` is used where one is given; its weights are otherwise drawn at random.
+    A copy of `encoder` is used where one is given, on the CPU as all that is new; its weights are
+    otherwise drawn at random.
     """
     if fusion not in FUSIONS:
         raise AvcoreError(f"unknown fusion {fusion!r}; choose one of {', '.join(FUSIONS)}")
     block = FUSIONS[fusion]
     return AVSModel(
-        copy.deepcopy(encoder) if encoder else SmallEncoder(),
+        copy.deepcopy(encoder).cpu() if encoder else SmallEncoder(),
         WIDTHS,
         CHANNELS,
         tpavi_stages=range(4) if block else (),

@@ -68,13 +68,16 @@ class TPAVI(nn.Module):
         )
         if audio is None:
             aligned = None
-            key, value = functional.linear(places, *phi), functional.linear(places, *g)
+            share = places.shape[1] ** -0.5  # of the N: the sum below stays small in half precision
+            key, value = (
+                functional.linear(places, share * weight, share * bias) for weight, bias in (phi, g)
+            )
         else:
             aligned = self.align_channel(audio)
             key = functional.linear(aligned, *phi)  # (B, T, C/2)
             per_frame = places.unflatten(1, (x.shape[2], -1))
-            value = per_frame.shape[2] * functional.linear(per_frame.mean(2), *g)  # (B, T, C/2)
-        matrix = key.transpose(1, 2) @ value / places.shape[1]  # M, (B, C/2, C/2)
+            value = functional.linear(per_frame.mean(2), *g) / x.shape[2]  # (B, T, C/2)
+        matrix = key.transpose(1, 2) @ value  # M, (B, C/2, C/2)
         # W_z(M θ(x)) is linear in x: one C×C matrix and one constant for each clip
         after = matrix @ back[0].T  # (B, C/2, C)
         whole = theta[0].T @ after
