@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -182,6 +184,57 @@ def test_a_claim_that_fails_says_contradicted(tmp_path):
     assert record["verdict"] == "contradicted" and record["explanation"] == "it is bad"
 
 
+def test_an_explanation_takes_its_numbers_from_the_record(tmp_path, monkeypatch):
+    why = "From {baseline.low:.2f} by {difference.near:.3f} to {difference.far:.3f}: "
+    why += "{difference.mean:+.3f}."
+    one = claim(treatment="bad", baseline="good", explanation=why)
+    filled = "From 0.30 by 0.200 to 0.202: −0.201."
+    assert run(tmp_path, one=one)["explanation"] == filled
+    monkeypatch.setattr("avcore.claims.catalogue.CLAIMS", {"T1": replace(one, explanation="New.")})
+    monkeypatch.setattr("avcore.claims.record.find_claim", lambda _: replace(one, explanation="!"))
+    assert engine.load_record("T1", "quick", tmp_path)["explanation"] == "!"
+    assert one.explained([], []) == ""
+
+
+def test_the_catalogue_types_no_measured_number():
+    values = [0.1, -0.2, 0.3]
+    for each in engine.CLAIMS.values():
+        assert each.explained(values, values) or not each.explanation
+        fixed = re.sub(r"\{[^}]*\}", "", each.explanation)
+        assert not re.search(r"\d[.]\d", fixed), (each.id, fixed)
+
+
+def test_one_claim_that_fails_does_not_stop_the_others(tmp_path):
+    claims = {
+        "T1": claim(experiment=lambda **_: {"iou": math.nan}),
+        "T2": claim(id="T2"),
+    }
+    with pytest.raises(AvcoreError, match=r"1 of 2 claims failed\. T1: .* not a finite number"):
+        engine.reproduce(None, "quick", 3, tmp_path, "cpu", claims=claims)
+    assert [path.name for path in (tmp_path / "quick").iterdir()] == ["T2.json"]
+
+
+def test_two_processes_add_to_one_record(tmp_path):
+    def slow(variant, seed, scale, device):
+        if seed == 0 and variant == "good":  # meanwhile another process records seed 1
+            inner = claim(experiment=slow)
+            engine.run_claim(inner, "quick", [1], tmp_path, "cpu")
+        return experiment(variant, seed, scale, device)
+
+    assert run(tmp_path, seeds=1, one=claim(experiment=slow))["seeds"] == [0, 1]
+
+
+def test_a_seed_is_paired_on_one_device(tmp_path):
+    run(tmp_path, seeds=2)
+    path = tmp_path / "quick" / "T1.json"
+    record = json.loads(path.read_text())
+    record["runs"][0]["device"] = "cuda"  # as if the run had begun elsewhere
+    path.write_text(json.dumps(record))
+    calls.clear()
+    assert {each["device"] for each in run(tmp_path, seeds=2)["runs"]} == {"cpu"}
+    assert calls == [("good", 0, "quick", "cpu")]
+
+
 # --- damaged and foreign files --------------------------------------------------------------
 
 
@@ -194,6 +247,37 @@ def test_a_damaged_file_is_set_aside_named_and_made_again(tmp_path, content):
     assert run(tmp_path, progress=said.append)["seeds"] == [0, 1, 2]
     assert "T1.json is damaged" in said[0]
     assert (tmp_path / "quick" / "T1.damaged-1.json.old").read_bytes() == content.encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: record["runs"][0]["values"].update(iou=math.nan),
+        lambda record: record["runs"][0]["values"].update(iou="1e3"),
+        lambda record: record["runs"][0].pop("hardware"),
+        lambda record: record["runs"][0].update(seed=0.0),
+        lambda record: record.pop("interval"),
+        lambda record: record.update(runs=None),
+    ],
+)
+def test_a_record_that_lacks_something_is_damaged(tmp_path, damage):
+    path = tmp_path / "quick" / "T1.json"
+    record = run(tmp_path)
+    damage(record)
+    path.write_text(json.dumps(record))
+    with pytest.warns(UserWarning, match=r"damaged: kept as T1.damaged-1.json.old"):
+        assert run(tmp_path)["verdict"] == "reproduced"
+    assert len(calls) == 12
+
+
+def test_a_file_of_other_code_stays_until_the_first_new_run(tmp_path, monkeypatch):
+    run(tmp_path)
+    monkeypatch.setattr("avcore.claims.engine.fingerprint", lambda claim: "other")
+    failing = claim(experiment=lambda **_: {"iou": math.nan})
+    monkeypatch.setattr(failing.experiment, "__qualname__", "experiment")
+    with pytest.raises(AvcoreError, match="not a finite number"):
+        run(tmp_path, one=failing)
+    assert [path.name for path in (tmp_path / "quick").iterdir()] == ["T1.json"]
 
 
 def test_runs_of_other_code_are_not_mixed_in(tmp_path, monkeypatch):

@@ -44,10 +44,10 @@ A1 = Claim(
         Reported("gain on MS3", 4.85, "points", TABLE),
         Reported("gain on S4", 0.98, "points", TABLE),
     ),
-    explanation="On MS3 the network with TPAVI is 6 to 12 points ahead of the one without sound, "
-    "on S4 by less than one, on all seeds. Where one thing is in view and sounds all the time, a "
-    "network that marks things is right without listening. (By addition the sound does help on "
-    "S4: see A3.)",
+    explanation="On MS3 the network with TPAVI is {treatment.low:.2f} to {treatment.high:.2f} "
+    "ahead of the one without sound, on S4 {baseline.low:.2f} to {baseline.high:.2f}. Where one "
+    "thing is in view and sounds all the time, a network that marks things is right without "
+    "listening. (By addition the sound does help on S4: see A3.)",
 )
 
 A2 = Claim(
@@ -59,11 +59,12 @@ A2 = Claim(
     baseline="MS3, addition",
     metric="miou",
     reported=(Reported("TPAVI minus addition on MS3", 1.51, "points", TABLE),),
-    explanation="The opposite, on all seeds, by 5 to 6 points, and in the frames with a source as "
-    "well. TPAVI adds up all seconds before it looks, so where the frames of a clip look alike it "
-    "cannot tell in which of them a thing sounds; addition cannot confuse them. Things in real "
-    "clips move, which is where TPAVI has its chance. It is not the only reason: in the run of "
-    "chapter 41 addition is ahead also in the clips in which nothing starts or stops.",
+    explanation="The opposite, on all seeds, by {difference.near:.2f} to {difference.far:.2f}, "
+    "and in the frames with a source as well. TPAVI adds up all seconds before it looks, so "
+    "where the frames of a clip look alike it cannot tell in which of them a thing sounds; "
+    "addition cannot confuse them. Things in real clips move, which is where TPAVI has its "
+    "chance. It is not the only reason: in the run of chapter 41 addition is ahead also in the "
+    "clips in which nothing starts or stops.",
 )
 
 A3 = Claim(
@@ -77,10 +78,10 @@ A3 = Claim(
     direction="equal",
     margin=0.02,
     reported=(Reported("addition minus no sound on S4", -0.11, "points", TABLE),),
-    explanation="Not equal here: on the stage adding the sound helps with a single source too, by "
-    "1.5 to 4 points on all seeds. The interval reaches into the margin, which was chosen before "
-    "the runs, so the claim is not refuted either. Our S4 is harder than the paper's in one "
-    "respect, about half of its clips also show a silent thing.",
+    explanation="Not equal here: on the stage adding the sound helps with a single source too, "
+    "by {difference.low:.2f} to {difference.high:.2f}. The interval reaches into the margin, "
+    "which was chosen before the runs, so the claim is not refuted either. Our S4 is harder than "
+    "the paper's in one respect, about half of its clips also show a silent thing.",
 )
 
 A4 = Claim(
@@ -93,14 +94,14 @@ A4 = Claim(
     metric="miou",
     reported=(Reported("gain on MS3", 0.94, "points", TABLE),),
     explanation="The opposite, on all seeds: with the loss the network goes deaf. Its score is "
-    "the same with its own sound, in silence and with another clip's sound (0.192 in all three "
-    "on the first seed; 0.370, 0.055, 0.244 without the loss). The weight is the published one, "
-    "on a sum over frames. On validation clips of one seed a tenth and a hundredth of it end in "
-    "the same way, 0.32 and 0.33 against 0.40 without. Two distributions are equal when both are "
-    "uniform, and that is where the loss drives them: the largest of the 32 shares of the aligned "
-    "sound is 0.04 on average after the training, where 0.03 is uniform (without the loss 0.22 to "
-    "0.38), and then the sound says nothing. The paper's features have 256 channels and come from "
-    "large pretrained networks; why they escape this, if they do, cannot be seen here.",
+    "the same with its own sound, in silence and with another clip's sound, {treatment.mean:.2f} "
+    "on average, where the network without the loss has {baseline.mean:.2f} with its own sound. "
+    "The weight is the published one, on a sum over frames; on validation clips of one seed a "
+    "tenth and a hundredth of it end in the same way. Two distributions are equal when both are "
+    "uniform, and that is where the loss drives them: after the training the largest of the 32 "
+    "shares of the aligned sound is hardly above one in 32, and then the sound says nothing. The "
+    "paper's features have 256 channels and come from large pretrained networks; why they escape "
+    "this, if they do, cannot be seen here.",
 )
 
 A5 = Claim(
@@ -111,10 +112,10 @@ A5 = Claim(
     treatment="MS3, TPAVI after S4",
     baseline="MS3, TPAVI",
     metric="miou",
-    explanation="The seeds disagree: 7 points more on one, none on another. Both networks start "
-    "from streams that were taught to name things, which may leave less for S4 to bring. The "
-    "network that comes from S4, where something always sounds, also marks a little in silence on "
-    "two seeds.",
+    explanation="The seeds disagree: {difference.low:+.2f} to {difference.high:+.2f}. Both "
+    "networks start from streams that were taught to name things, which may leave less for S4 to "
+    "bring. The network that comes from S4, where something always sounds, also marks a little "
+    "in silence on two seeds.",
 )
 
 A6 = Claim(
@@ -130,18 +131,20 @@ A6 = Claim(
         Reported("AVS on MS3", 54.00, "%", TABLE),
         Reported("LVS on MS3", 29.45, "%", TABLE),
     ),
-    explanation="All seeds agree, by 22 to 25 points. Masks are what LVS lacks, not hearing: even "
-    "with the limit chosen on true masks its maps cover several times the area of the thing.",
+    explanation="All seeds agree, by {difference.near:.2f} to {difference.far:.2f}. Masks are "
+    "what LVS lacks, not hearing: even with the limit chosen on true masks its maps cover "
+    "several times the area of the thing.",
 )
 UNHEARD = (
-    "All seeds agree, by 3 points or more. Without sound a network can mark things, not those that "
-    "sound."
+    "All seeds agree, by {difference.near:.2f} to {difference.far:.2f}. Without sound a network "
+    "can mark things, not those that sound."
 )
 FAMILIES = {
     "A6b": (
         "a second localiser without masks, correspondence learning",
         "MS3, correspondence",
-        "All seeds agree, by 23 to 30 points. As LVS it has never seen a mask.",
+        "All seeds agree, by {difference.near:.2f} to {difference.far:.2f}. As LVS it has never "
+        "seen a mask.",
     ),
     "A6c": (
         "video segmentation without sound, by convolution along time",
@@ -179,8 +182,9 @@ A7 = Claim(
     treatment="as coded",
     baseline="frames with a source",
     metric="iou",
-    explanation="All seeds agree: about 4 points, with 6 or 7 frames in a hundred silent. In such "
-    "a frame the score is the share of the picture left alone, here 0.96 to 0.98.",
+    explanation="All seeds agree, by {difference.near:.2f} to {difference.far:.2f}, with a few "
+    "silent frames in a hundred. In such a frame the score is the share of the picture left "
+    "alone, nearly one.",
 )
 A7B = replace(
     A7,
@@ -190,8 +194,8 @@ A7B = replace(
     baseline="one batch",
     metric="f",
     explanation="That it cannot fall is nearly a theorem, since the best threshold is chosen for "
-    "each batch; the size is what was measured, 6 to 7 points between one clip a batch and all "
-    "clips in one.",
+    "each batch; the size is what was measured, {difference.near:.2f} to {difference.far:.2f} "
+    "between one clip a batch and all clips in one.",
 )
 
 A8 = Claim(
@@ -203,8 +207,9 @@ A8 = Claim(
     baseline="MS3, own sound",
     metric="area",
     direction="lower",
-    explanation="It shrinks to nothing, on all seeds. MS3 has seconds in which nothing sounds, so "
-    "training asks for empty masks.",
+    explanation="On all seeds, from {baseline.mean:.2f} of the true area to "
+    "{treatment.mean:.2f}. MS3 has seconds in which nothing sounds, so training asks for empty "
+    "masks.",
 )
 A8B = replace(
     A8,
@@ -212,9 +217,9 @@ A8B = replace(
     sentence="With a single source the mask shrinks when the sound is replaced by silence.",
     treatment="S4, silence",
     baseline="S4, own sound",
-    explanation="It shrinks by a tenth at most, and on one seed by a hundredth: the "
-    "mask stays. In S4 something sounds in every frame of the training, and no frame ever asks "
-    "for an empty mask.",
+    explanation="It shrinks by {difference.near:.2f} to {difference.far:.2f} of the true area, "
+    "from {baseline.mean:.2f}: most of the mask stays. In S4 something sounds in every frame of "
+    "the training, and no frame ever asks for an empty mask.",
 )
 
 DENSEAV = "DenseAV (CVPR 2024)"
@@ -231,10 +236,10 @@ D1 = Claim(
     treatment=MISA,
     baseline="global features",
     metric="ap",
-    explanation="The gap is wide on every seed: about 0.40 against 0.22 in average precision, and "
-    "the peak is on the source more than twice as often. Features that were averaged "
-    "before they were compared still beat marking everything (0.07): a mean over places passes "
-    "on a little of what each place shows. This reason was not tested.",
+    explanation="The gap is wide on every seed: {treatment.mean:.2f} against {baseline.mean:.2f} "
+    "in average precision, and the peak is on the source more than twice as often. Features that "
+    "were averaged before they were compared still beat marking everything: a mean over places "
+    "passes on a little of what each place shows. This reason was not tested.",
 )
 
 D2 = Claim(
@@ -246,11 +251,11 @@ D2 = Claim(
     treatment="global features",
     baseline=MISA,
     metric="ahead",
-    explanation="The recalls lie close together (0.13 and 0.15, chance 0.03), the pointing far "
-    "apart. So recall says little about pointing. That a network retrieves well and does not "
-    "localise is not shown: recall at 10 is low for both, because dozens of pictures show the "
-    "right kind of thing and any of them fits the sound, and both point better than they "
-    "retrieve, the dense one by far more.",
+    explanation="The recalls lie close together, four or five times what chance gives, the "
+    "pointing far apart. So recall says little about pointing. That a network retrieves well and "
+    "does not localise is not shown: recall at 10 is low for both, because dozens of pictures "
+    "show the right kind of thing and any of them fits the sound, and both point better than "
+    "they retrieve, the dense one by far more.",
 )
 
 D3 = Claim(
@@ -263,12 +268,12 @@ D3 = Claim(
     baseline="one head, channels split",
     metric="pred_dis",
     explanation="The interval excludes zero, by one point in a hundred: do not read it as the "
-    "paper's separation. Prediction of the kind from the heads is 0.51 to 0.55 on all "
-    "seeds, where random scores get 0.52, so both heads hear words and sounds alike. On "
-    "validation scenes, with one seed, three times as many steps did not change this "
-    "(0.52), nor did ten times the weight of the disentangling term (0.52). With words "
-    "and sounds about different kinds of things, as in the paper's two sets, it was 0.65 "
-    "with two heads and with the halves of one alike, and 0.56 after longer training.",
+    "paper's separation. Prediction of the kind from the heads is right in {treatment.low:.2f} "
+    "to {treatment.high:.2f}, hardly more than random scores get, so both heads hear words and "
+    "sounds alike. On validation scenes, with one seed, three times as many steps did not change "
+    "this, nor did ten times the weight of the disentangling term. With words and sounds about "
+    "different kinds of things, as in the paper's two sets, it was better, with two heads and with "
+    "the halves of one alike, and worse again after longer training.",
 )
 
 D4 = Claim(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,6 +34,30 @@ class Reported:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How the numbers of several seeds are spread, for an explanation.
+
+    Attributes
+    ----------
+    low, high, mean
+        The smallest, the largest and their mean.
+    near, far
+        The smallest and the largest without their signs.
+    """
+
+    low: float
+    high: float
+    mean: float
+    near: float
+    far: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Spread:
+        sizes = [abs(value) for value in values]
+        return cls(min(values), max(values), sum(values) / len(values), min(sizes), max(sizes))
+
+
+@dataclass(frozen=True)
 class Claim:
     """A sentence of a paper, and the experiment that can show it wrong.
 
@@ -54,7 +79,8 @@ class Claim:
     reported
         The paper's own figures; empty when it prints none.
     explanation
-        What a reader should know about the outcome, above all when the claim did not hold.
+        What a reader should know about the outcome, above all when the claim did not hold. Its
+        numbers are fields that the record fills, see `Spread`: "by {difference.near:.2f}".
     scales
         The scales at which it may be run.
     """
@@ -76,6 +102,18 @@ class Claim:
         check_direction(self.direction, self.margin)
         if not self.id.isalnum():
             raise AvcoreError(f"a claim's id is letters and digits, not {self.id!r}")
+
+    def explained(self, treated: list[float], plain: list[float]) -> str:
+        """The explanation with the numbers of the runs, one of each variant a seed."""
+        if not treated:
+            return ""
+        differences = [one - other for one, other in zip(treated, plain, strict=True)]
+        filled = self.explanation.format(
+            treatment=Spread.of(treated),
+            baseline=Spread.of(plain),
+            difference=Spread.of(differences),
+        )
+        return re.sub(r"(?<!\w)-(?=\d)", "\u2212", filled)
 
     @property
     def experiment_name(self) -> str:

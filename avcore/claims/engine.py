@@ -65,7 +65,8 @@ def reproduce(
     Raises
     ------
     AvcoreError
-        For an unknown claim, scale or device, before anything is run.
+        For an unknown claim, scale or device, before anything is run; and when the experiments of
+        some claims failed, after the others have been run and recorded.
     """
     claims = CLAIMS if claims is None else claims
     chosen = [find_claim(claim_id, claims) for claim_id in dict.fromkeys(ids or claims)]
@@ -73,11 +74,19 @@ def reproduce(
     for claim in chosen if ids else ():
         if scale not in claim.scales:
             raise AvcoreError(f"claim {claim.id} is run at {', '.join(claim.scales)}, not {scale}")
-    return {
-        claim.id: run_claim(claim, scale, seeds, results_dir, device, progress)
-        for claim in chosen
-        if scale in claim.scales
-    }
+    pick_device(device), _seeds(seeds)
+    records, failed = {}, []
+    for claim in chosen:
+        if scale in claim.scales:
+            try:
+                records[claim.id] = run_claim(claim, scale, seeds, results_dir, device, progress)
+            except AvcoreError as error:
+                failed.append(f"{claim.id}: {error}")
+                if progress:
+                    progress(f"failed, {failed[-1]}")
+    if failed:
+        raise AvcoreError(f"{len(failed)} of {len(chosen)} claims failed. {'; '.join(failed)}")
+    return records
 
 
 def run_claim(
@@ -93,20 +102,20 @@ def run_claim(
     device = str(pick_device(device))
     path = record_path(claim.id, scale, results_dir)
     code = fingerprint(claim)
-    say = progress or warnings.warn
-    runs = _known_runs(claim, scale, code, path, say)
-    made = {(run["variant"], run["seed"]) for run in runs}
     for seed in wanted:
         for variant in (claim.treatment, claim.baseline):
-            if (variant, seed) in made:
+            known = _known_runs(claim, code, path, device)
+            if (variant, seed) in known:
                 continue
-            runs.append(_run(claim, variant, seed, scale, device))
-            save_record(claim, scale, code, runs, path)
+            run = _run(claim, variant, seed, scale, device)
+            # read again: another process may have recorded runs in the meantime
+            known = _known_runs(claim, code, path, device) | {(variant, seed): run}
+            _save(claim, scale, code, known, path, progress)
             if progress:
-                value, seconds = runs[-1]["values"][claim.metric], runs[-1]["seconds"]
+                value, seconds = run["values"][claim.metric], run["seconds"]
                 described = f"{claim.metric} {value:.4g} ({seconds:.0f} s)"
                 progress(f"{claim.id} seed {seed}, {variant}: {described}")
-    return save_record(claim, scale, code, runs, path)
+    return _save(claim, scale, code, _known_runs(claim, code, path, device), path, progress)
 
 
 def _run(claim: Claim, variant: str, seed: int, scale: str, device: str) -> Run:
@@ -134,28 +143,50 @@ def _run(claim: Claim, variant: str, seed: int, scale: str, device: str) -> Run:
     }
 
 
-def _known_runs(claim: Claim, scale: str, code: str, path: Path, say: Say) -> list[Run]:
+def _known_runs(claim: Claim, code: str, path: Path, device: str) -> dict[tuple[str, int], Run]:
     """Runs of the same experiment and code at this scale, the claim's own or another's.
 
-    The claim's own file is set aside when it is damaged or holds runs of other code.
+    Both variants of a seed are of one device; where they are not, the run of `device` counts.
     """
     runs: dict[tuple[str, int], Run] = {}
-    for other in sorted(results_folder(path.parent).glob("*.json"), key=lambda p: p != path):
+    files = results_folder(path.parent).glob("*.json")
+    for file in sorted(files, key=lambda each: (each != path, each.name)):
         try:
-            record = read_record(other)
+            record = read_record(file)
         except DamagedRecord:
-            if other == path:
-                set_aside(path, "damaged", say)
             continue
-        same = record["experiment"] == claim.experiment_name and record["fingerprint"] == code
-        if other == path and not same:
-            set_aside(path, "from-other-code", say)
-        if same:
+        if record["experiment"] == claim.experiment_name and record["fingerprint"] == code:
             for run in record["runs"]:
                 wanted = run["variant"] in (claim.treatment, claim.baseline)
                 if wanted and claim.metric in run["values"]:
                     runs.setdefault((run["variant"], run["seed"]), run)
-    return list(runs.values())
+    for seed in {seed for _, seed in runs}:
+        pair = [runs.get((variant, seed)) for variant in (claim.treatment, claim.baseline)]
+        if len({run["device"] if run else device for run in pair}) > 1:
+            for run in pair:
+                if run and run["device"] != device:
+                    del runs[run["variant"], seed]
+    return runs
+
+
+def _save(
+    claim: Claim,
+    scale: str,
+    code: str,
+    runs: dict[tuple[str, int], Run],
+    path: Path,
+    say: Say | None,
+) -> dict[str, Any]:
+    """Write the record; a file in its place that is damaged or of other code is set aside."""
+    if path.exists():
+        try:
+            same = read_record(path)["fingerprint"] == code
+            why = None if same else "from-other-code"
+        except DamagedRecord:
+            why = "damaged"
+        if why:
+            set_aside(path, why, say or warnings.warn)
+    return save_record(claim, scale, code, list(runs.values()), path)
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -20,7 +21,16 @@ from avcore.environment import ROOT
 from avcore.support import SCALES, AvcoreError, atomic_write, by_scale
 
 FORMAT = 1
-Run = dict[str, Any]  # variant, seed, values, seconds, device, hardware, commit, versions
+Run = dict[str, Any]  # with RUN_FIELDS
+RUN_FIELDS = {
+    "variant", "seed", "values", "seconds", "device", "hardware", "commit", "versions",
+}  # fmt: skip
+FIELDS = {
+    "format", "id", "paper", "sentence", "experiment", "treatment", "baseline", "metric",
+    "direction", "margin", "reported", "explanation", "scale", "seeds", "treatment_values",
+    "baseline_values", "differences", "mean_difference", "interval", "confidence", "sign_test",
+    "verdict", "seconds", "device", "hardware", "commit", "versions", "fingerprint", "runs",
+}  # fmt: skip
 
 
 class DamagedRecord(AvcoreError):
@@ -45,12 +55,17 @@ def load_record(
 ) -> dict[str, Any] | None:
     """The record of a claim at a scale, or None when there is none.
 
-    A damaged file is named in a warning and counts as none; `reproduce` sets it aside.
+    A damaged file is named in a warning and counts as none; `reproduce` sets it aside. The
+    explanation is that of the catalogue as it is now.
     """
-    find_claim(claim_id)
+    claim = find_claim(claim_id)
     path = record_path(claim_id, scale, results_dir)
     try:
-        return read_record(path) if path.exists() else None
+        if not path.exists():
+            return None
+        record = read_record(path)
+        values = record["treatment_values"], record["baseline_values"]
+        return record | {"explanation": claim.explained(*values)}
     except DamagedRecord as error:
         warnings.warn(str(error), stacklevel=2)
         return None
@@ -85,17 +100,24 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT or content["id"] != path.stem:
-            raise DamagedRecord(f"{path} is not a record of claim {path.stem}")
-        for run in content["runs"]:
-            [float(value) for value in run["values"].values()]
-            run["variant"], int(run["seed"]), float(run["seconds"])
-        content["experiment"], content["fingerprint"], content["seeds"], content["verdict"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, DamagedRecord):
-            raise
+        whole = FIELDS <= content.keys() and all(map(_is_run, content["runs"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedRecord(f"the results file {path} is damaged") from error
+    if not whole:
+        raise DamagedRecord(f"the results file {path} is damaged")
+    if content["format"] != FORMAT or content["id"] != path.stem:
+        raise DamagedRecord(f"{path} is not a record of claim {path.stem}")
     return content
+
+
+def _is_run(run: dict[str, Any]) -> bool:
+    """Whether all is there that a record says of a run, with numbers that are numbers."""
+    numbers = [*run["values"].values(), run["seconds"]]
+    return (
+        RUN_FIELDS <= run.keys()
+        and type(run["seed"]) is int
+        and all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
+    )
 
 
 def set_aside(path: Path, why: str, say: Callable[[str], None]) -> Path:
@@ -130,6 +152,9 @@ def summarise(claim: Claim, scale: str, runs: list[Run]) -> dict[str, Any]:
     differences = [treated[seed] - plain[seed] for seed in seeds]
     judged = NOT_JUDGED if scale == "smoke" else verdict(differences, claim.direction, claim.margin)
     described = asdict(claim) | {"experiment": claim.experiment_name}
+    described["explanation"] = claim.explained(
+        [treated[seed] for seed in seeds], [plain[seed] for seed in seeds]
+    )
     return {
         "format": FORMAT,
         **{name: value for name, value in described.items() if name != "scales"},
