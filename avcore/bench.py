@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def stage_speed() -> list[Figure]:
 
 
 def trials() -> list[Figure]:
-    """What the stage can teach: the newest recorded value of every trial."""
+    """What the stage can teach: the recorded value of every trial."""
     recorded = _recorded_trials(results_folder() / "trials")
     return [
         Figure(name, recorded.get(name), unit, target, at_most)
@@ -177,12 +178,16 @@ def _recorded_trials(folder: Path) -> dict[str, float]:
             content = json.loads(path.read_text(encoding="utf-8"))
             values |= {name: float(value) for name, value in content["values"].items()}
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise AvcoreError(f"the results file {path} is damaged; record it again") from None
+            warnings.warn(f"the results file {path} is damaged; record it again", stacklevel=2)
     return values
 
 
 def _seconds(notebook: Path) -> float | None:
-    """Seconds that an executed notebook took, as papermill noted them."""
-    metadata = json.loads(notebook.read_text(encoding="utf-8"))["metadata"]
-    duration = metadata.get("papermill", {}).get("duration")
+    """Seconds that an executed notebook took, as papermill noted them; None of a damaged one."""
+    try:
+        metadata = json.loads(notebook.read_text(encoding="utf-8"))["metadata"]
+        duration = metadata.get("papermill", {}).get("duration")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        warnings.warn(f"{notebook} is damaged; build the book again", stacklevel=2)
+        return None
     return None if duration is None else round(duration, 1)

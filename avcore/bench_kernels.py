@@ -128,8 +128,8 @@ class Thresholds:
 
 def published_f_measure(logits: Tensor, target: Tensor, beta2: float = 0.3) -> float:
     """The straightforward form: 255 passes over every frame."""
-    limits = torch.linspace(0, 1 - 1e-10, 255)
-    curve = torch.zeros(255)
+    limits = torch.linspace(0, 1 - 1e-10, 255, device=logits.device)
+    curve = torch.zeros(255, device=logits.device)
     for score, truth in zip(logits.sigmoid(), target.float(), strict=True):
         for number, limit in enumerate(limits):
             marked = (score >= limit).float()

@@ -229,7 +229,9 @@ def evaluate_avs(
 @app.command()
 def bench(
     as_json: Annotated[bool, typer.Option("--json", help="print a list of figures")] = False,
-    only: Annotated[str | None, typer.Option(help="one bench: stage, trials, build")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="one bench: stage, kernels, trials, build")
+    ] = None,
 ) -> None:
     """Measure speed, read recorded quality, and set both beside their targets."""
     from avcore.bench import run

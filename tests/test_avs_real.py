@@ -291,7 +291,9 @@ def test_every_fusion_trains(tree, fusion):
 def test_a_network_that_does_not_hear_needs_no_listener(tiny, recwarn):
     model = listening.build("resnet50", fusion="no sound")
     assert ["resnet50 starts from random weights" in str(w.message) for w in recwarn] == [True]
-    assert not any(p.requires_grad for p in model.listener.parameters())
+    assert model.listener is None
+    with pytest.raises(AvcoreError, match="with no sound nothing is heard"):
+        listening.build("resnet50", vggish="vggish.pth", fusion="no sound")
 
 
 def test_public_weights_go_where_they_belong(tmp_path, tiny):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import shutil
 
@@ -135,8 +136,7 @@ def test_the_sound_of_a_video_container_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("ending", "damage"),
     [
-        *[(e, d) for e in ("ogg", "wav") for d in ("garbage", "text", "empty", "missing")],
-        ("ogg", "cut short"),  # a WAV file that ends early is a shorter sound
+        *itertools.product(("ogg", "wav"), ("cut short", "garbage", "text", "empty", "missing")),
         ("wav", "nan"),
     ],
 )
@@ -153,6 +153,22 @@ def test_damaged_sounds_are_named(tmp_path, ending, damage):
         path.write_bytes(new.get(damage, b""))
     with pytest.raises(MediaError, match=r"bad\.\w+: (not a whole|the file is|there is|has)"):
         read_audio(path)
+
+
+def test_a_wave_file_of_unknown_length_is_read(tmp_path):
+    path = write_sound(tmp_path / "streamed.wav", tone(1000, 1.0))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = b"\xff" * 4  # as a recorder leaves it that never came back to the start
+    path.write_bytes(data)
+    assert len(read_audio(path)) == RATE
+
+
+def test_sixteen_bits_of_grey_become_eight(tmp_path):
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, 0)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    image = read_image(tmp_path / "ramp.png")
+    assert np.array_equal(image[0, :, 0], np.arange(256)) and (image[..., 3] == 255).all()
 
 
 # Cleaning

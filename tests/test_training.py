@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from avcore.support import AvcoreError, CheckpointError, TrainingError
+from avcore.support import AvcoreError, CheckpointError, MediaError, TrainingError
 from avcore.training import (
     Loaded,
     Shuffled,
@@ -241,6 +241,18 @@ def test_loaded_batches_are_read_once_from_the_step_that_is_asked_for():
     assert data.seen == [*whole[4], *whole[5], *whole[1]]
     with pytest.raises(AvcoreError, match="a batch of 12 from only 11"):
         Loaded(data, 12)
+
+
+class Broken(Read):
+    def __getitem__(self, index: int) -> int:
+        raise MediaError("a.wav: not a whole sound file")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_worker_cannot_read_is_one_sentence(workers):
+    with pytest.raises(MediaError) as caught:
+        Loaded(Broken(4), 2, workers=workers)(0)
+    assert str(caught.value) == "a.wav: not a whole sound file"
 
 
 def test_weights_travel_with_their_notes(tmp_path):

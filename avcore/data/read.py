@@ -51,6 +51,9 @@ def _open_image(path: Path) -> tuple[np.ndarray, bool]:
     try:
         with pillow.open(path) as image:
             has_alpha = "A" in image.getbands() or "transparency" in image.info
+            if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip
+                eight = np.rint(np.asarray(image, np.float32).clip(0, 65535) / 257)
+                image = pillow.fromarray(eight.astype(np.uint8))
             return np.asarray(image.convert("RGBA")), has_alpha
     except (OSError, SyntaxError, ValueError, EOFError, pillow.DecompressionBombError) as error:
         raise MediaError(f"{path}: not a whole picture ({_first_line(error)})") from error
@@ -69,7 +72,8 @@ def read_audio(path: str | Path, sample_rate: int | None = None) -> np.ndarray:
     Raises
     ------
     MediaError
-        The file is missing, empty, corrupt, cut short, has no sound or samples that are no number.
+        The file is missing, empty, corrupt, cut short (this is not noticed of MP3 and containers),
+        has no sound or samples that are no number.
     """
     path = Path(path)
     _must_have_content(path)
@@ -94,6 +98,8 @@ def _decode_file(path: Path) -> tuple[np.ndarray, int]:
     soundfile = require("soundfile", "media")
     if path.suffix.lower() in (".ogg", ".oga", ".opus"):
         _must_end_well(path)
+    if path.suffix.lower() == ".wav":
+        _must_hold_its_data(path)
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
@@ -109,6 +115,22 @@ def _must_end_well(path: Path) -> None:
         raise MediaError(f"{path}: not a whole sound file (no Ogg stream in it)")
     if not data[last + 5 : last + 6] or not data[last + 5] & 4:
         raise MediaError(f"{path}: not a whole sound file (it is cut short)")
+
+
+def _must_hold_its_data(path: Path) -> None:
+    """A WAV file says how many bytes its samples take; decoders read what is left of them."""
+    with path.open("rb") as file:
+        if file.read(4) != b"RIFF":
+            return  # a kind without this size, or no WAV file: the decoder will say
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            size = int.from_bytes(head[4:], "little")
+            if head[:4] == b"data":
+                left = path.stat().st_size - file.tell()
+                if left < size < 0xFFFFFFFF:  # the largest stands for "unknown"
+                    raise MediaError(f"{path}: not a whole sound file (it is cut short)")
+                return
+            file.seek(size + size % 2, os.SEEK_CUR)
 
 
 def _decode_container(path: Path) -> tuple[np.ndarray, int]:

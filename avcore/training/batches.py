@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from typing import Any
@@ -99,9 +99,20 @@ class Loaded:
     def __call__(self, step: int, generator: torch.Generator | None = None) -> Batch:
         if step != self.next:
             indices = (self.order(each).tolist() for each in itertools.count(step))
-            self.iterator = iter(self.load(batch_sampler=indices))
+            self.iterator = worded(self.load(batch_sampler=indices))
         self.next = step + 1
         return next(self.iterator)
+
+
+def worded(loader: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches of a `DataLoader`; an error of avcore in a worker keeps its own sentence."""
+    try:
+        yield from loader
+    except AvcoreError as error:
+        lines = str(error).strip().splitlines()
+        if len(lines) > 1 and lines[0].startswith("Caught "):  # torch puts the traceback into it
+            raise type(error)(lines[-1].partition(": ")[2]) from None
+        raise
 
 
 class Replayed:

@@ -84,21 +84,26 @@ class SmallListener(nn.Module):
 
 
 class Listening(nn.Module):
-    """A segmentation network with the listener it hears by, made as `network` says."""
+    """A segmentation network with the listener it hears by, made as `network` says.
 
-    def __init__(self, model: AVSModel, listener: nn.Module, network: Network) -> None:
+    One whose fusion does not hear has no listener.
+    """
+
+    def __init__(self, model: AVSModel, listener: nn.Module | None, network: Network) -> None:
         super().__init__()
         self.model, self.listener, self.network = model, listener, network
-        self.listener.requires_grad_(not network.frozen)
+        if listener is not None:
+            listener.requires_grad_(not network.frozen)
 
     def train(self, mode: bool = True) -> Listening:
         super().train(mode)
-        self.listener.train(mode and not self.network.frozen)
+        if self.listener is not None:
+            self.listener.train(mode and not self.network.frozen)
         return self
 
     def forward(self, frames: Tensor, heard: Tensor) -> Segmented:
         """Frames (B·T, 3, H, W), normalised, and log-mel examples (B·T, 1, 96, 64)."""
-        return self.model(frames, self.listener(heard))
+        return self.model(frames, None if self.listener is None else self.listener(heard))
 
 
 def build(
@@ -127,12 +132,13 @@ def build(
     Raises
     ------
     AvcoreError
-        For unknown names, weights for the small one, or other weights beside a start.
+        For unknown names, weights for the small one or of a listener that is not there, or other
+        weights beside a start.
     CheckpointError
         When a file is missing, damaged or of another model.
     """
     hears, published = fusion in HEARING, backbone != "small"
-    frozen = published and (vggish is not None or not hears)
+    frozen = published and vggish is not None
     network = Network(backbone, fusion, tuple(sorted(tpavi_stages)), frozen)
     given = {"vggish": vggish, backbone: encoder}
     weights = any(path is not None for path in given.values())
@@ -142,13 +148,15 @@ def build(
         return _started(network, start)
     if weights and not published:
         raise AvcoreError("the small networks have no public weights; choose another backbone")
+    if vggish is not None and not hears:
+        raise AvcoreError(f"with {fusion} nothing is heard; leave out the weights of VGGish")
     with seeded(seed):
         whole = _assemble(network)
     parts = {"vggish": whole.listener, backbone: whole.model.encoder}
     for name, path in given.items():
         if path is not None:
             fill(parts[name], _public_weights(parts[name], path, WHERE[name]), path)
-        elif published and (hears or name != "vggish"):
+        elif published and parts[name] is not None:
             message = f"{name} starts from random weights and learns along; {WHERE[name]}"
             warnings.warn(message, stacklevel=2)
     return whole
@@ -193,19 +201,19 @@ def official(path: str | Path, backbone: str, vggish: str | Path) -> Listening:
 def _assemble(network: Network) -> Listening:
     """The network with random weights; the published heads begin small, as published."""
     if network.backbone == "small":
-        model, listener = small_avs(network.fusion), SmallListener()
+        model, ear = small_avs(network.fusion), SmallListener
     else:
         encoder = ResNet50() if network.backbone == "resnet50" else PVTv2()
         block = FUSIONS[network.fusion]
         stages = STAGES if block else ()
         widths = BACKBONES[network.backbone]
         model = AVSModel(encoder, widths, tpavi_stages=stages, fusion=block or TPAVI)
-        listener = VGGish()
+        ear = VGGish
         for convolution in (layer for head in model.heads for layer in head):
             nn.init.normal_(convolution.weight, std=0.01)
     for stage in set(model.tpavi) - {str(stage) for stage in network.tpavi_stages}:
         del model.tpavi[stage]
-    return Listening(model, listener, network)
+    return Listening(model, ear() if network.fusion in HEARING else None, network)
 
 
 def _started(network: Network, start: str | Path) -> Listening:

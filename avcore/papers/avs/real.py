@@ -25,6 +25,7 @@ from avcore.papers.avs.listening import HEARING, Listening, Network
 from avcore.papers.avs.training import Recipe, prepared, total_loss
 from avcore.support import AvcoreError
 from avcore.training import History, Loaded, TrainConfig, fit
+from avcore.training.batches import worded
 from avcore.training.checkpoint import read, write
 from avcore.training.loop import FREE_ON_RESUME
 
@@ -150,7 +151,8 @@ def evaluate(model: nn.Module, data: AVSBench, workers: int = 0) -> dict[str, fl
     model.eval()
     device = next(model.parameters()).device
     logits, masks = [], []
-    for part in DataLoader(data, batch_size=BATCH, num_workers=workers, collate_fn=collate):
+    loader = DataLoader(data, batch_size=BATCH, num_workers=workers, collate_fn=collate)
+    for part in worded(loader):
         heard = part.heard.to(device).flatten(0, 1)
         out = model(prepared(part.frames.to(device)), heard).logits[:, 0].cpu()
         logits.append(out.unflatten(0, (len(part.frames), -1)))
