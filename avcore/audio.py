@@ -40,7 +40,13 @@ def set_level(waveform: torch.Tensor, level_db: float) -> torch.Tensor:
 
 
 def resample(waveform: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tensor:
-    """Change the sampling rate (Hz) by windowed-sinc interpolation (torchaudio)."""
+    """Change the sampling rate (Hz) by windowed-sinc interpolation (torchaudio): (..., n).
+
+    Raises
+    ------
+    AvcoreError
+        When a rate is not positive.
+    """
     if min(from_rate, to_rate) <= 0:
         raise AvcoreError(f"sampling rates must be positive, got {from_rate} and {to_rate} Hz")
     return _resample(_waveform(waveform), from_rate, to_rate)
@@ -50,6 +56,11 @@ def stft(waveform: torch.Tensor, n_fft: int = 400, hop: int = 160) -> torch.Tens
     """Short-time Fourier transform, Hann window; (..., n) -> (..., n_fft/2+1, frames) complex.
 
     Frame k is centred on sample k·hop (the ends are reflected), so frames = n // hop + 1.
+
+    Raises
+    ------
+    AvcoreError
+        When the sound is shorter than half a window.
     """
     if _waveform(waveform).shape[-1] <= n_fft // 2:
         raise AvcoreError(

@@ -135,7 +135,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
 
 
 def run(only: str | None = None) -> list[Figure]:
-    """Figures of all benches, or of the bench called `only`."""
+    """Figures of all benches, or of the bench called `only`; an unknown one is an `AvcoreError`."""
     if only is not None and only not in BENCHES:
         raise AvcoreError(f"unknown bench {only!r}; the benches are {', '.join(BENCHES)}")
     return [figure for name, bench in BENCHES.items() if only in (None, name) for figure in bench()]

@@ -101,6 +101,11 @@ def compare(
     words
         What to say when the bootstrap interval of the mean difference lies below zero, holds it
         (or fewer than two samples allow none), and lies above.
+
+    Raises
+    ------
+    AvcoreError
+        When the two differ in length or are not finite.
     """
     if len(values) != len(others):
         raise AvcoreError(f"{len(values)} values cannot be paired with {len(others)}")

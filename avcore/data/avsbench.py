@@ -127,7 +127,13 @@ class AVSBench(Dataset):
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples with equally many masks of one size as a `Batch`; for torch's `DataLoader`."""
+    """Samples with equally many masks of one size as a `Batch`; for torch's `DataLoader`.
+
+    Raises
+    ------
+    AvcoreError
+        When they differ in the number or size of their masks.
+    """
     if len({sample.masks.shape for sample in samples}) != 1:
         raise AvcoreError("a batch wants samples with equally many masks of one size")
     frames, heard, masks, names, categories = zip(*samples, strict=True)

@@ -23,6 +23,11 @@ def recall_at_k(sims: Values, ks: Sequence[int] = (1, 5, 10)) -> dict[str, float
     -------
     `A_r<k>` ranks the audios of an image (axis 0), `I_r<k>` the images of an audio (axis 1), as
     DenseAV names them. Equal similarities keep their order, so a constant matrix scores k / N.
+
+    Raises
+    ------
+    AvcoreError
+        When `sims` is not square, or a k is not between 1 and N.
     """
     sims = scores_tensor(sims, "sims", dims=2)
     if sims.shape[0] != sims.shape[1]:
@@ -54,6 +59,11 @@ def head_disentanglement(word_scores: Values, sound_scores: Values) -> dict[str,
     Returns
     -------
     `pred_dis`, `act_dis` in [0, 1]. A head that never varies counts as always quiet.
+
+    Raises
+    ------
+    AvcoreError
+        When there are not two heads.
     """
     words = scores_tensor(word_scores, "word_scores", dims=2).double()
     sounds = scores_tensor(sound_scores, "sound_scores", dims=2).double()

@@ -47,7 +47,13 @@ def write(path: str | Path, content: dict[str, Any]) -> None:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Content of a checkpoint on the CPU; weights and plain values only, never unpickled code."""
+    """Content of a checkpoint on the CPU; weights and plain values only, never unpickled code.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is missing, damaged or not of avcore.
+    """
     content = read_any(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of avcore")

@@ -56,7 +56,10 @@ class History:
 
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Seed torch within the block (new layers, dropout), and leave its random state as it was."""
+    """Seed torch within the block (new layers, dropout), and leave its random state as it was.
+
+    That of the CPU, and of `device`; other GPUs keep the seed.
+    """
     device = torch.device(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -92,7 +95,8 @@ def fit(
     ------
     TrainingError
         When the loss or gradient is not finite. The parameters are those after the last good
-        step, and the last checkpoint is untouched.
+        step and the last checkpoint is untouched; the running statistics of normalisation layers
+        may be spoiled by the bad batch.
     CheckpointError
         When `config.checkpoint` holds something else than this run's past.
     """

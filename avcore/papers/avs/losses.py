@@ -25,6 +25,11 @@ def first_frame_bce(logits: Tensor, target: Tensor) -> Tensor:
     """Binary cross-entropy of the first frame of each clip: the semi-supervised setting (S4).
 
     logits (B·T, 1, H, W); target (B, 1, H, W) or (B, 1, 1, H, W), 0 or 1. T follows from the two.
+
+    Raises
+    ------
+    AvcoreError
+        When the frames are not so many clips of equal length, or sizes differ.
     """
     target = target.reshape(len(target), 1, *target.shape[-2:])
     if len(logits) % len(target):
@@ -34,7 +39,13 @@ def first_frame_bce(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def all_frames_bce(logits: Tensor, target: Tensor) -> Tensor:
-    """Binary cross-entropy of all frames, logits and target (B·T, 1, H, W): the setting MS3."""
+    """Binary cross-entropy of all frames, logits and target (B·T, 1, H, W): the setting MS3.
+
+    Raises
+    ------
+    AvcoreError
+        When the two differ in shape.
+    """
     if logits.shape != target.shape:
         raise AvcoreError(
             f"logits and masks differ: {tuple(logits.shape)} and {tuple(target.shape)}"
@@ -69,6 +80,11 @@ def avm_loss(
     normalise
         Whether both features are scaled to length one first: so by default in the public code,
         whose own training turns it off, as `Recipe` does. "cosine" always has it.
+
+    Raises
+    ------
+    AvcoreError
+        For an unknown form, no stage, or sounds and features that do not fit each other.
     """
     if distance not in DISTANCES or target not in TARGETS:
         raise AvcoreError(

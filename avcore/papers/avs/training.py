@@ -50,7 +50,13 @@ def prepared(frames: Tensor) -> Tensor:
 def total_loss(model: nn.Module, batch: Clips, recipe: Recipe) -> dict[str, Tensor]:
     """The "loss" of a batch and the parts it is made of, not yet weighted.
 
-    `batch.heard` (B, T, 128) is what a listener made of the sound, see `listen`.
+    `batch.heard` (B, T, …) is what the model takes as sound, such as what a listener made of it,
+    (B, T, 128), see `listen`.
+
+    Raises
+    ------
+    AvcoreError
+        When matching is asked of a network that does not hear.
     """
     out = model(prepared(batch.frames), batch.heard.flatten(0, 1))
     masks = batch.masks[:, : recipe.labelled].flatten(0, 1)[:, None]
@@ -79,6 +85,11 @@ def train(
     """Train `model` in place on clips whose sound a listener has heard.
 
     As published there is no augmentation. Of a clip's masks only the labelled ones are seen.
+
+    Raises
+    ------
+    AvcoreError
+        When a recipe wants more labelled frames than the clips have.
     """
     recipe = recipe or Recipe()
     if not 1 <= recipe.labelled <= clips.masks.shape[1]:
