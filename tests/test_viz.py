@@ -480,6 +480,9 @@ def test_bars_keep_their_words_apart() -> None:
     assert far.x == 0.9 and name.text == "chance"
     title = view.fig.layout.xaxis.title.text
     assert title.replace("<br>", " ") == long and max(map(len, title.split("<br>"))) <= 32
+    named = viz.bars({"a small thing missed, addition": 0.5}, label=long)  # leaves little room
+    title = named.fig.layout.xaxis.title.text
+    assert title.replace("<br>", " ") == long and max(map(len, title.split("<br>"))) <= 16
 
 
 def test_explore_merges_figures_into_steps() -> None:

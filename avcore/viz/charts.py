@@ -16,6 +16,8 @@ from avcore.viz.view import text
 
 POINTS = 600  # values of one curve that a page draws
 LINE = 32  # characters of an axis title that a phone has room for
+ROOM = 46  # of an axis title and the names beside the axis together
+SHORTEST = 14
 JITTER = (0.0, 0.16, -0.16, 0.08, -0.08)  # so that seeds of equal value stay apart
 
 
@@ -153,7 +155,8 @@ def bars(
         tickvals=list(range(len(runs))), ticktext=names, range=[len(runs) - 0.5, -0.5],
         showgrid=False, ticks="",
     )  # fmt: skip
-    lines = [text(line) for line in wrap(label, LINE)]
+    line = max(SHORTEST, min(LINE, ROOM - max(map(len, runs))))
+    lines = [text(line) for line in wrap(label, line)]
     fig.update_xaxes(title="<br>".join(lines), rangemode="tozero")
     top, bottom = 16, 60 + 18 * (len(lines) - 1)
     if reference is not None:
