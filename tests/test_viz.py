@@ -482,7 +482,8 @@ def test_bars_keep_their_words_apart() -> None:
     assert title.replace("<br>", " ") == long and max(map(len, title.split("<br>"))) <= 32
     named = viz.bars({"a small thing missed, addition": 0.5}, label=long)  # leaves little room
     title = named.fig.layout.xaxis.title.text
-    assert title.replace("<br>", " ") == long and max(map(len, title.split("<br>"))) <= 16
+    assert title.replace("<br>", " ") == long and max(map(len, title.split("<br>"))) <= 28
+    assert named.fig.layout.yaxis.ticktext == ("a small thing<br>missed, addition",)
 
 
 def test_explore_merges_figures_into_steps() -> None:

@@ -16,8 +16,8 @@ from avcore.viz.view import text
 
 POINTS = 600  # values of one curve that a page draws
 LINE = 32  # characters of an axis title that a phone has room for
-ROOM = 46  # of an axis title and the names beside the axis together
-SHORTEST = 14
+NAME = 18  # of a name beside the axis, before it breaks
+ROOM = 46  # of an axis title and the longest such name together
 JITTER = (0.0, 0.16, -0.16, 0.08, -0.08)  # so that seeds of equal value stay apart
 
 
@@ -141,7 +141,9 @@ def bars(
     for name, each in runs.items():
         finite(each, f"the method {name!r}")
     chosen = {highlight} if isinstance(highlight, str) else set(highlight)
-    names = [f"<b>{text(name)}</b>" if name in chosen else text(name) for name in runs]
+    broken = {name: wrap(name, NAME) or [""] for name in runs}
+    names = ["<br>".join(map(text, lines)) for lines in broken.values()]
+    names = [f"<b>{n}</b>" if name in chosen else n for name, n in zip(runs, names, strict=True)]
     means = [float(each.mean()) for each in runs.values()]
     fig = require("plotly.graph_objects", "viz").Figure()
     fig.add_bar(
@@ -155,8 +157,8 @@ def bars(
         tickvals=list(range(len(runs))), ticktext=names, range=[len(runs) - 0.5, -0.5],
         showgrid=False, ticks="",
     )  # fmt: skip
-    line = max(SHORTEST, min(LINE, ROOM - max(map(len, runs))))
-    lines = [text(line) for line in wrap(label, line)]
+    longest = max(len(line) for lines in broken.values() for line in lines)
+    lines = [text(line) for line in wrap(label, min(LINE, ROOM - longest))]
     fig.update_xaxes(title="<br>".join(lines), rangemode="tozero")
     top, bottom = 16, 60 + 18 * (len(lines) - 1)
     if reference is not None:
@@ -166,7 +168,8 @@ def bars(
             x=at, y=1, yref="paper", yanchor="bottom", text=text(name), showarrow=False
         )
         top = 30
-    height = top + 36 * len(runs) + bottom
+    row = max(36, 8 + 16 * max(map(len, broken.values())))
+    height = top + row * len(runs) + bottom
     fig.update_layout(height=height, showlegend=False, margin={"t": top, "l": 8})
     words = "; ".join(f"{name} {mean:.3g}" for name, mean in zip(runs, means, strict=True))
     return figure(fig, caption, alt or f"{label}, means: {words}.")
