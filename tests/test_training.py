@@ -1,5 +1,7 @@
 """The training loop: it learns, repeats itself, resumes exactly and stops when it must."""
 
+import gc
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -241,6 +243,18 @@ def test_loaded_batches_are_read_once_from_the_step_that_is_asked_for():
     assert data.seen == [*whole[4], *whole[5], *whole[1]]
     with pytest.raises(AvcoreError, match="a batch of 12 from only 11"):
         Loaded(data, 12)
+
+
+def test_workers_end_with_their_batches():
+    batches = Loaded(Read(8), 4, workers=1)
+    batches(0)
+    (worker,) = multiprocessing.active_children()
+    gc.disable()  # it must not take the collector to end them
+    try:
+        del batches
+        assert not worker.is_alive()
+    finally:
+        gc.enable()
 
 
 class Broken(Read):

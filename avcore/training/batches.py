@@ -98,7 +98,8 @@ class Loaded:
 
     def __call__(self, step: int, generator: torch.Generator | None = None) -> Batch:
         if step != self.next:
-            indices = (self.order(each).tolist() for each in itertools.count(step))
+            order = self.order  # not self, which would keep its own workers alive
+            indices = (order(each).tolist() for each in itertools.count(step))
             self.iterator = worded(self.load(batch_sampler=indices))
         self.next = step + 1
         return next(self.iterator)
