@@ -17,7 +17,7 @@ from avcore.viz.view import text
 POINTS = 600  # values of one curve that a page draws
 LINE = 32  # characters of an axis title that a phone has room for
 NAME = 18  # of a name beside the axis, before it breaks
-ROOM = 46  # of an axis title and the longest such name together
+ROOM = 40  # of an axis title and the longest such name together
 JITTER = (0.0, 0.16, -0.16, 0.08, -0.08)  # so that seeds of equal value stay apart
 
 
