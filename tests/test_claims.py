@@ -190,7 +190,6 @@ def test_an_explanation_takes_its_numbers_from_the_record(tmp_path, monkeypatch)
     one = claim(treatment="bad", baseline="good", explanation=why)
     filled = "From 0.30 by 0.200 to 0.202: −0.201."
     assert run(tmp_path, one=one)["explanation"] == filled
-    monkeypatch.setattr("avcore.claims.catalogue.CLAIMS", {"T1": replace(one, explanation="New.")})
     monkeypatch.setattr("avcore.claims.record.find_claim", lambda _: replace(one, explanation="!"))
     assert engine.load_record("T1", "quick", tmp_path)["explanation"] == "!"
     assert one.explained([], []) == ""

@@ -102,9 +102,9 @@ def run_claim(
     device = str(pick_device(device))
     path = record_path(claim.id, scale, results_dir)
     code = fingerprint(claim)
+    known = _known_runs(claim, code, path, device)
     for seed in wanted:
         for variant in (claim.treatment, claim.baseline):
-            known = _known_runs(claim, code, path, device)
             if (variant, seed) in known:
                 continue
             run = _run(claim, variant, seed, scale, device)
@@ -115,7 +115,7 @@ def run_claim(
                 value, seconds = run["values"][claim.metric], run["seconds"]
                 described = f"{claim.metric} {value:.4g} ({seconds:.0f} s)"
                 progress(f"{claim.id} seed {seed}, {variant}: {described}")
-    return _save(claim, scale, code, _known_runs(claim, code, path, device), path, progress)
+    return _save(claim, scale, code, known, path, progress)
 
 
 def _run(claim: Claim, variant: str, seed: int, scale: str, device: str) -> Run:
