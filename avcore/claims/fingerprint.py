@@ -8,6 +8,7 @@ import importlib.util
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from avcore.claims.claim import Claim
@@ -31,8 +32,8 @@ def fingerprint(claim: Claim) -> str:
 class _Module:
     """The definitions of a module by name, its imports, and the rest of its statements."""
 
-    def __init__(self, path: Path) -> None:
-        tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
+    def __init__(self, text: str) -> None:
+        tree = _without_docstrings(ast.parse(text))
         self.definitions: dict[str, list[ast.stmt]] = defaultdict(list)
         self.imports: dict[str, list[str]] = defaultdict(list)  # what a name may stand for
         self.loose: list[ast.stmt] = []
@@ -51,6 +52,12 @@ class _Module:
                 for alias in node.names:
                     origin = f"{node.module}.{alias.name}"
                     self.imports[alias.asname or alias.name].append(origin)
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> _Module:
+    """A module, parsed once: most claims share most of their code."""
+    return _Module(text)
 
 
 class _Code:
@@ -75,7 +82,7 @@ class _Code:
         """A module's content, and None for what is no module; first seen, its import counts."""
         if name not in self.modules:
             path = _source_of(name)
-            self.modules[name] = _Module(path) if path else None
+            self.modules[name] = _parsed(path.read_text(encoding="utf-8")) if path else None
             if path:
                 self.add(name, "", self.modules[name].loose)
         return self.modules[name]
