@@ -68,7 +68,7 @@ def verify(
 
         what, (usable, problems) = "classes", read_folder(folder)
     elif layout in settings:
-        from avcore.data.avsbench import verify as open_all
+        from avcore.data.sets.avsbench import verify as open_all
 
         what, (usable, problems) = "videos", open_all(folder, settings[layout], _show_fraction)
     else:
@@ -261,7 +261,7 @@ def parse_seeds(text: str) -> int | list[int]:
 
 def _open_avsbench(root: Path, setting: str, split: str, size: int, skip_bad: bool):
     """A split of AVSBench for networks that halve a picture five times; its check is shown."""
-    from avcore.data.avsbench import AVSBench
+    from avcore.data.sets.avsbench import AVSBench
 
     if size % 32:
         raise AvcoreError(f"size wants a multiple of 32, got {size}")
