@@ -34,7 +34,7 @@ from avcore.data.sets.clips import Clip, ClipDataset, Index
 from avcore.data.sets.files import ClipConfig, Entry, missing
 from avcore.data.sets.table import read_rows
 from avcore.nn.vggish import SAMPLE_RATE, examples
-from avcore.support import AvcoreError, MediaError
+from avcore.support import MediaError, choose
 
 SPLITS = ("train", "val", "test")
 FOLDERS = {"S4": "Single-source", "MS3": "Multi-sources"}  # by setting
@@ -92,9 +92,7 @@ class AVSBench(ClipDataset):
         skip_bad: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        if split not in SPLITS:
-            raise AvcoreError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
-        self.setting, self.split = setting, split
+        self.setting, self.split = setting, choose(SPLITS, split, "split")
         config, index = _config(size), list_videos(root, setting, split)
         name = f"{setting}, {split}"
         super().__init__(root, index, config, to_sample, skip_bad, progress, name)
@@ -155,10 +153,9 @@ def verify(
 
 def list_videos(root: str | Path, setting: str, split: str | None = None) -> Index:
     """As `read_index`, without a look at which files of the videos exist."""
-    if setting not in FOLDERS:
-        raise AvcoreError(f"unknown setting {setting!r}; choose one of {', '.join(FOLDERS)}")
-    if split not in (None, *SPLITS):
-        raise AvcoreError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
+    choose(FOLDERS, setting, "setting")
+    if split is not None:
+        choose(SPLITS, split, "split")
     table = _find_table(Path(root), setting)
     videos, problems = [], []
     for row, problem in read_rows(table, COLUMNS[setting], {"split": SPLITS}):

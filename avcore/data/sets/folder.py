@@ -18,7 +18,7 @@ from avcore.data.folder import Problem
 from avcore.data.read import BY_CONTAINER, PICTURES, SOUNDS
 from avcore.data.sets.clips import Index
 from avcore.data.sets.files import Entry
-from avcore.support import AvcoreError, MediaError
+from avcore.support import MediaError, choose
 
 SPLITS = ("train", "val", "test")
 
@@ -33,9 +33,7 @@ def list_clips(root: str | Path, split: str) -> Index:
     MediaError
         The folder is missing.
     """
-    if split not in SPLITS:
-        raise AvcoreError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
-    base = Path(root) / split
+    base = Path(root) / choose(SPLITS, split, "split")
     if not base.is_dir():
         raise MediaError(f"{base}: there is no such folder")
     files: dict[Path, list[Path]] = {}
