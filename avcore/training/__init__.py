@@ -8,6 +8,7 @@ resumed is the run that was not, and no global random state is left changed.
 `loop`        `fit`; `keep` its checkpoint and its best weights, `launch` its devices
 `predict`     what a trained network gives for a data set
 `task`        the pattern that every paper fills: presets, network, data, loss, scores
+`settings`    its settings by key; `runs` its training and scoring
 """
 
 from avcore.training.checkpoint import load_checkpoint, save_checkpoint
@@ -15,18 +16,28 @@ from avcore.training.config import TrainConfig, pick_device
 from avcore.training.keep import History, best_path, read_best
 from avcore.training.loop import fit
 from avcore.training.predict import evaluating, predict
+from avcore.training.runs import Trained, evaluate_task, load_task, train_task
 from avcore.training.sampler import Ordered, Shuffled, shuffled
 from avcore.training.seeds import seeded, step_seed
+from avcore.training.task import Phase, Preset, Reading, Task, configure
 
 __all__ = [
     "History",
     "Ordered",
+    "Phase",
+    "Preset",
+    "Reading",
     "Shuffled",
+    "Task",
     "TrainConfig",
+    "Trained",
     "best_path",
+    "configure",
+    "evaluate_task",
     "evaluating",
     "fit",
     "load_checkpoint",
+    "load_task",
     "pick_device",
     "predict",
     "read_best",
@@ -34,4 +45,5 @@ __all__ = [
     "seeded",
     "shuffled",
     "step_seed",
+    "train_task",
 ]

@@ -1,4 +1,4 @@
-"""The files of a clip: where they lie, what is in them as arrays, and all that is wrong with them."""
+"""The files of a clip: where they lie, what is in them, and all that is wrong with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The csv file that lists the clips of a data set, row by row; a bad row is a problem of its own."""
+"""The csv file that lists the clips of a data set; a bad row is a problem of its own."""
 
 from __future__ import annotations
 
