@@ -135,10 +135,13 @@ def train(
     """Train a paper's network, and keep the weights that are best in validation."""
     from avcore.papers import find_task
     from avcore.training import Reading, best_path, read_best, train_task
+    from avcore.training.launch import is_main_process
 
     given = {"device": device, "checkpoint": checkpoint, **parse_settings(settings)}
     reading = Reading(workers, skip_bad, _show_fraction)
     trained = train_task(find_task(paper), preset, root, given, reading)
+    if not is_main_process():
+        return
     for name, history in trained.histories.items():
         steps, loss = history.steps[-1], history["loss"][-1]
         typer.echo(f"{name}: {steps} steps in {history.seconds:.0f} s, loss {loss:.4f}")

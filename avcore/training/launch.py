@@ -33,6 +33,11 @@ def launch(config: TrainConfig):
     return fabric
 
 
+def is_main_process() -> bool:
+    """Whether this process is the only one, or the first of those that torchrun started."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
 def _lightning():
     """Lightning Fabric, which comes by itself or as a part of the package `lightning`."""
     try:

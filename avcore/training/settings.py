@@ -70,7 +70,7 @@ def read(key: str, value: Any, kind: Any) -> Any:
         When it is none.
     """
     options = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
-    for option in options:
+    for option in sorted(options, key=lambda option: option is not type(None)):
         try:
             return _as(value, option)
         except (ValueError, TypeError):

@@ -78,9 +78,7 @@ class Network:
         if self.backbone == "small" and any(files):
             raise AvcoreError("the small networks have no public weights; choose another backbone")
         if self.vggish and not self.hears:
-            raise AvcoreError(
-                f"with {self.fusion} nothing is heard; leave out the weights of VGGish"
-            )
+            raise AvcoreError(f"{self.fusion!r} hears nothing; leave out the weights of VGGish")
         if self.official and not self.vggish:
             raise AvcoreError("the authors' model needs the public VGGish to hear by: vggish=FILE")
 
