@@ -26,7 +26,7 @@ from avcore.nn.losses import info_nce, pair_bce
 from avcore.nn.pictures import mirror_at_random
 from avcore.stage import STILL, AssetBank, SceneBatch, render_splits
 from avcore.support import Splits, by_scale, choose
-from avcore.training import History, Shuffled, TrainConfig, fit, seeded
+from avcore.training import History, Shuffled, TrainConfig, fit, predict, seeded
 
 POOLS = ("max", "mean")
 LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"infonce": info_nce, "bce": pair_bce}
@@ -113,18 +113,16 @@ def train(
     return model, history
 
 
-@torch.no_grad()
 def localise(model: Correspondence, experience: Experience, size: int, batch: int = 128) -> Tensor:
     """Heatmap of each pair, (N, size, size) in [0, 1]: the cosine map, resized, min to max.
 
     Undefined maps do not occur: a constant map gives zeros.
     """
-    model.eval()
-    device = next(model.parameters()).device
-    maps = []
-    for image, mel in zip(experience.image.split(batch), experience.mel.split(batch), strict=True):
-        maps.append(model.maps(image.to(device).float() / 255, mel.to(device)).cpu())
-    maps = metrics.resize_maps(torch.cat(maps), size)
+
+    def function(model: Correspondence, part: Experience) -> Tensor:
+        return model.maps(part.image.float() / 255, part.mel)
+
+    maps = metrics.resize_maps(predict(model, experience, function, batch), size)
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     return (maps - low) / (high - low).clamp_min(1e-8)
 

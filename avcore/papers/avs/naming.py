@@ -19,7 +19,7 @@ from avcore.papers.avs.small import WIDTHS, SmallEncoder, small_listener
 from avcore.papers.avs.tpavi import AUDIO_CHANNELS
 from avcore.stage import STILL, AssetBank, SceneBatch, Stage, render
 from avcore.support import by_scale
-from avcore.training import Shuffled, TrainConfig, fit, seeded
+from avcore.training import Shuffled, TrainConfig, fit, predict, seeded
 
 SCENES = replace(STILL, size=64, objects=(1, 1), sounding=(1, 1))
 ELSEWHERE = 7_000_000  # added to the seed, so that these scenes are no others' scenes
@@ -103,11 +103,7 @@ def teach(
     return model.eval()
 
 
-@torch.no_grad()
 def listen(listener: nn.Module, mel: Tensor, batch: int = 256) -> Tensor:
     """What a listener that learns no more makes of log-mel (N, T, …): (N, T, 128), on the CPU."""
-    listener.eval()
-    device = next(listener.parameters()).device
-    parts = mel.flatten(0, 1).split(batch)
-    features = torch.cat([listener(part.to(device)).cpu() for part in parts])
+    features = predict(listener, mel.flatten(0, 1), lambda model, part: model(part), batch)
     return features.unflatten(0, mel.shape[:2])

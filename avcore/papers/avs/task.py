@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from avcore.data.sets.avsbench import FOLDERS, FRAMES, AVSBench, Sample
 from avcore.papers.avs.evaluation import BATCH, scores
 from avcore.papers.avs.listening import HEARING, Network, build
-from avcore.papers.avs.training import Recipe, prepared, total_loss
+from avcore.papers.avs.training import Recipe, segment_batch, total_loss
 from avcore.support import AvcoreError, choose
 from avcore.training import Ordered, Phase, Preset, Reading, Task, TrainConfig, predict
 
@@ -68,8 +68,7 @@ def _segment(model: nn.Module, batch: Sample) -> tuple[Tensor, Tensor]:
             f"scores need the masks of all {batch.frames.shape[1]} frames, and these videos have "
             f"{labelled} each, as in the split train of S4; choose another split"
         )
-    logits = model(prepared(batch.frames), batch.heard.flatten(0, 1)).logits[:, 0]
-    return logits.unflatten(0, batch.frames.shape[:2]), batch.masks
+    return segment_batch(model, batch), batch.masks
 
 
 def settle(preset: Preset, given: Mapping[str, Any]) -> Preset:

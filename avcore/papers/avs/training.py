@@ -12,7 +12,7 @@ from avcore.papers.avs.losses import DISTANCES, TARGETS, all_frames_bce, avm_los
 from avcore.papers.avs.model import AVSModel
 from avcore.papers.avs.scenes import Clips
 from avcore.support import AvcoreError, choose
-from avcore.training import History, Shuffled, TrainConfig, fit
+from avcore.training import History, Shuffled, TrainConfig, fit, predict
 
 
 @dataclass(frozen=True)
@@ -104,15 +104,12 @@ def train(
     return fit(model, loss_fn, Shuffled(clips, config.batch_size, config.seed), config, **fit_args)
 
 
-@torch.no_grad()
 def segment(model: AVSModel, clips: Clips, batch: int = 16) -> Tensor:
     """Logits of every frame, (N, T, H, W), on the CPU; above 0 is marked."""
-    model.eval()
-    device = next(model.parameters()).device
-    parts = []
-    for start in range(0, len(clips), batch):
-        part = clips[start : start + batch]
-        frames = prepared(part.frames.to(device))
-        logits = model(frames, part.heard.to(device).flatten(0, 1)).logits
-        parts.append(logits[:, 0].unflatten(0, (-1, model.frames)).cpu())
-    return torch.cat(parts)
+    return predict(model, clips, segment_batch, batch)
+
+
+def segment_batch(model: nn.Module, batch: Clips) -> Tensor:
+    """Logits (B, T, H, W) of a batch on the model's device."""
+    logits = model(prepared(batch.frames), batch.heard.flatten(0, 1)).logits[:, 0]
+    return logits.unflatten(0, batch.frames.shape[:2])
