@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy.signal import lfilter
@@ -119,7 +120,7 @@ class Stage:
             parts.append(("object", class_id, None, performance, None))
         things = [part[1] for part in parts[:seen] if part[0] == "object"]
         for class_id in rng.permutation(things)[:named].tolist():
-            performance = _later(
+            performance = later(
                 bank.speak(class_id, rng, split, config.duration), config.margin, whole
             )
             parts.append(("name", class_id, None, performance, None))
@@ -149,7 +150,7 @@ class Stage:
         return Part(source, sprite, performance, place)
 
 
-def _later(performance: Performance, margin: float, whole: float) -> Performance:
+def later(performance: Performance, margin: float, whole: float) -> Performance:
     """The same performance, `margin` s later in a longer stretch of `whole` s."""
     if margin == 0:
         return performance
@@ -157,16 +158,18 @@ def _later(performance: Performance, margin: float, whole: float) -> Performance
     drive = np.zeros(total, np.float32)
     drive[before : before + len(performance.drive)] = performance.drive[: total - before]
 
-    def render(rate: int) -> np.ndarray:
-        sound = performance.render(rate)
-        out = np.zeros(round(whole * rate), np.float32)
-        out[round(margin * rate) :][: len(sound)] = sound
-        return out
-
+    render = partial(_render_later, performance, margin, whole)
     words = tuple(replace(w, start=w.start + margin, end=w.end + margin) for w in performance.words)
     return replace(
         performance, drive=drive, onsets=performance.onsets + margin, render=render, words=words
     )
+
+
+def _render_later(performance: Performance, margin: float, whole: float, rate: int) -> np.ndarray:
+    sound = performance.render(rate)
+    out = np.zeros(round(whole * rate), np.float32)
+    out[round(margin * rate) :][: len(sound)] = sound
+    return out
 
 
 def places(config: SceneConfig, count: int, rng: np.random.Generator) -> list[tuple]:

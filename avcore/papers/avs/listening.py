@@ -18,10 +18,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from avcore.nn.official import only_tensors
-from avcore.nn.pvt import PVTv2
 from avcore.nn.vggish import VGGish
 from avcore.nn.weights import fill, read_any
-from avcore.papers.avs.model import BACKBONES, AVSModel, ResNet50, Segmented
+from avcore.papers.avs.model import BACKBONES, AVSModel, Segmented
 from avcore.papers.avs.small import FUSIONS, small_avs, small_listener
 from avcore.papers.avs.tpavi import TPAVI
 from avcore.support import AvcoreError, CheckpointError, choose
@@ -195,18 +194,13 @@ def official(path: str | Path, backbone: str, vggish: str | Path) -> Listening:
 
 
 def _assemble(network: Network) -> Listening:
-    """The network with random weights; the published heads begin small, as published."""
+    """The network with random weights."""
     if network.backbone == "small":
         model, ear = small_avs(network.fusion), SmallListener
     else:
-        encoder = ResNet50() if network.backbone == "resnet50" else PVTv2()
         block = FUSIONS[network.fusion]
-        stages = STAGES if block else ()
-        widths = BACKBONES[network.backbone]
-        model = AVSModel(encoder, widths, tpavi_stages=stages, fusion=block or TPAVI)
+        model = AVSModel.published(network.backbone, STAGES if block else (), block or TPAVI)
         ear = VGGish
-        for convolution in (layer for head in model.heads for layer in head):
-            nn.init.normal_(convolution.weight, std=0.01)
     for stage in set(model.tpavi) - {str(stage) for stage in network.tpavi_stages}:
         del model.tpavi[stage]
     return Listening(model, ear() if network.fusion in HEARING else None, network)

@@ -140,7 +140,7 @@ class _Numbered:
         return len(self.scenes)
 
     def __getitem__(self, index: int) -> tuple[int, Scene]:
-        return self.scenes.start + index, self.scenes[index]
+        return self.scenes.start + index, self.scenes.scene(index)
 
 
 def hear(waveform: Tensor) -> Tensor:
