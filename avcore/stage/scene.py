@@ -8,10 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from avcore.support import AvcoreError
+from avcore.support import AvcoreError, choose
 
 CONTROL_RATE = 100  # Hz, the rate at which a performance says how strongly its source moves
 SPLITS = ("train", "val", "test")
+LAYOUTS = ("free", "collage")
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,7 @@ class SceneConfig:
                 raise AvcoreError(f"{field.name} wants (low, high), got {value}")
         if min(self.size, self.frames, self.fps, self.duration, self.sample_rate) <= 0:
             raise AvcoreError("size, frames, fps, duration and sample_rate must be positive")
-        if self.layout not in ("free", "collage"):
-            raise AvcoreError(f"unknown layout {self.layout!r}; choose 'free' or 'collage'")
+        choose(LAYOUTS, self.layout, "layout")
         if self.objects[0] < 1 or self.objects[1] > 6:
             raise AvcoreError(f"objects wants 1 to 6, got {self.objects}")
         for name in ("sounding", "talkers", "names"):
