@@ -16,13 +16,13 @@ SUCCESS_THRESHOLDS = tuple(0.05 * i for i in range(21))
 EDGE = 0.01  # how far an annotated box may reach past the image
 
 
-def resize_maps(maps: Values, size: int | tuple[int, int]) -> Tensor:
+def resize_maps(maps: Values, size: int | Sequence[int]) -> Tensor:
     """Resize maps (..., h, w) to `size` bilinearly (half-pixel centres, as OpenCV does)."""
     maps = scores_tensor(maps, "maps")
-    size = (size, size) if isinstance(size, int) else tuple(size)
+    sides = (size, size) if isinstance(size, int) else tuple(size)
     flat = maps.reshape(1, -1, *maps.shape[-2:])  # (1, all, h, w)
-    resized = functional.interpolate(flat, size=size, mode="bilinear", align_corners=False)
-    return resized.reshape(*maps.shape[:-2], *size)
+    resized = functional.interpolate(flat, size=sides, mode="bilinear", align_corners=False)
+    return resized.reshape(*maps.shape[:-2], *sides)
 
 
 def threshold_map(maps: Values, fraction: float = 0.5) -> Tensor:

@@ -121,10 +121,10 @@ def localise(model: Correspondence, experience: Experience, size: int, batch: in
     """
     model.eval()
     device = next(model.parameters()).device
-    maps = []
+    parts = []
     for image, mel in zip(experience.image.split(batch), experience.mel.split(batch), strict=True):
-        maps.append(model.maps(image.to(device).float() / 255, mel.to(device)).cpu())
-    maps = metrics.resize_maps(torch.cat(maps), size)
+        parts.append(model.maps(image.to(device).float() / 255, mel.to(device)).cpu())
+    maps = metrics.resize_maps(torch.cat(parts), size)
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     return (maps - low) / (high - low).clamp_min(1e-8)
 
@@ -186,7 +186,7 @@ def make_data(
         scale, smoke=(64, 16, 16), quick=(4000, 200, 400), full=(40_000, 500, 2000)
     )
     workers = 0 if scale == "smoke" else workers
-    return Splits(*render_splits(LEARN, STILL, counts, bank, seed, workers))
+    return render_splits(LEARN, STILL, counts, bank, seed, workers)
 
 
 def measure(model: Correspondence, data: Splits[SceneBatch]) -> dict[str, float]:

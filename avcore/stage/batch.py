@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from avcore.stage.compose import Stage
 from avcore.stage.scene import SPLITS, AssetBank, Scene, SceneConfig
+from avcore.support import Splits
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,13 @@ def render_splits(
     bank: AssetBank | None = None,
     seed: int = 0,
     workers: int = 0,
-) -> tuple[SceneBatch, SceneBatch, SceneBatch]:
+) -> Splits[SceneBatch]:
     """Training scenes drawn under `learn`, validation and test scenes under `measure`."""
-    parts = zip((learn, measure, measure), SPLITS, counts, strict=True)
-    return tuple(
+    train, val, test = (
         render(Stage(config, bank, seed), split, count, workers=workers)
-        for config, split, count in parts
+        for config, split, count in zip((learn, measure, measure), SPLITS, counts, strict=True)
     )
+    return Splits(train, val, test)
 
 
 def join(batches: list[SceneBatch]) -> SceneBatch:

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 from scipy.signal import lfilter
@@ -21,6 +22,7 @@ from avcore.stage.scene import (
     SceneConfig,
     Source,
     Sprite,
+    TalkingBank,
 )
 from avcore.support import AvcoreError
 
@@ -114,11 +116,11 @@ class Stage:
             )
         )
         classes = rng.choice(len(bank.classes), seen + unseen, replace=not config.distinct)
-        parts = []
+        parts: list[tuple[str, int, Sprite | None, Performance, np.ndarray | None]] = []
         for number, place in enumerate(places(config, seen, rng)):
             if number >= seen - talking:
-                sprite, performance = bank.talker(rng, split, whole)
                 kind, class_id = "talker", -1
+                sprite, performance = cast(TalkingBank, bank).talker(rng, split, whole)
             else:
                 class_id, kind = int(classes[number]), "object"
                 sprite = bank.sprite(class_id, rng, split)
@@ -247,6 +249,8 @@ def _standing(path: np.ndarray) -> list[slice]:
 
 def _paint(part: Part, number: int, moment: slice, frames: np.ndarray, masks: np.ndarray) -> None:
     """Draw one part in frames in which it stands still, in place."""
+    if part.place is None or part.sprite is None:
+        return
     size = frames.shape[1]
     x, y, radius = part.place[moment.start]
     reach = 1.2 * radius

@@ -149,9 +149,10 @@ def build(
         whole = _assemble(network)
     parts = {"vggish": whole.listener, backbone: whole.model.encoder}
     for name, path in given.items():
-        if path is not None:
-            fill(parts[name], _public_weights(parts[name], path, WHERE[name]), path)
-        elif published and parts[name] is not None:
+        part = parts[name]
+        if path is not None and part is not None:
+            fill(part, _public_weights(part, path, WHERE[name]), path)
+        elif published and part is not None:
             message = f"{name} starts from random weights and learns along; {WHERE[name]}"
             warnings.warn(message, stacklevel=2)
     return whole
@@ -195,6 +196,7 @@ def official(path: str | Path, backbone: str, vggish: str | Path) -> Listening:
 
 def _assemble(network: Network) -> Listening:
     """The network with random weights."""
+    ear: type[nn.Module]
     if network.backbone == "small":
         model, ear = small_avs(network.fusion), SmallListener
     else:

@@ -110,7 +110,7 @@ def avm_loss(
 
 def _masked_mean(logits: Tensor, features: Tensor, cosine: bool, threshold: bool) -> Tensor:
     """Mean of the features under the predicted mask, (B·T, C)."""
-    size = features.shape[-2:]
+    size = (features.shape[-2], features.shape[-1])
     if cosine:
         mask = functional.adaptive_avg_pool2d(logits.sigmoid(), size)
     else:

@@ -163,7 +163,7 @@ class AVSModel(nn.Module):
         model = cls(encoder, widths, tpavi_stages=tpavi_stages, fusion=fusion)
         for head in model.heads:
             for convolution in head.children():
-                nn.init.normal_(convolution.weight, std=0.01)
+                nn.init.normal_(convolution.get_parameter("weight"), std=0.01)
         return model
 
     @classmethod

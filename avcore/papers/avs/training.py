@@ -70,7 +70,8 @@ def total_loss(model: nn.Module, batch: Clips, recipe: Recipe) -> dict[str, Tens
             raise AvcoreError("matching needs a network that hears; none of its stages does")
         parts["matching"] = avm_loss(
             out.logits,
-            *zip(*pairs, strict=True),
+            [sound for sound, _ in pairs],
+            [features for _, features in pairs],
             distance=recipe.distance,
             target=recipe.target,
             normalise=recipe.normalise,

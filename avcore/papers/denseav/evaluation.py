@@ -28,7 +28,7 @@ def encode(model: DenseAV, clips: Clips) -> tuple[Features, Tensor]:
         batch = clips[start : start + BATCH]
         parts.append(model(batch.image.to(device).float() / 255, batch.heard.to(device)))
     joined = [torch.cat([part[i] for part in parts]).cpu() for i in range(4)]
-    features = Features(*joined, model.log_scale.detach().cpu())
+    features = Features._make([*joined, model.log_scale.detach().cpu()])
     return features, mask_steps(clips.mask, features.audio.shape[-1])
 
 

@@ -80,8 +80,8 @@ def make_data(
     for kind in kinds:
         learn = replace(KINDS[kind], objects=objects)
         scenes = render_splits(learn, KINDS[kind], counts, bank, seed, workers)
-        parts.append(Clips.of(scenes[0]))
-        val[kind], test[kind] = Prompted.of(scenes[1]), Prompted.of(scenes[2])
+        parts.append(Clips.of(scenes.train))
+        val[kind], test[kind] = Prompted.of(scenes.val), Prompted.of(scenes.test)
     return Data(join(parts), val, test)
 
 
@@ -242,7 +242,8 @@ def baseline_maps(
     maps = heatmaps(features, mask, model.heads)
     other = features._replace(audio=features.audio.roll(1, 0))
     hushed = replace(
-        prompted.clips, heard=torch.full_like(prompted.clips.heard, prompted.clips.heard.min())
+        prompted.clips,
+        heard=torch.full_like(prompted.clips.heard, prompted.clips.heard.min().item()),
     )
     silent, _ = encode(model, hushed)
     return {

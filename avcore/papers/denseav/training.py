@@ -180,7 +180,7 @@ def gather(values: Tensor) -> Tensor:
 
 def gathered(features: Features) -> Features:
     """Features with the negatives of all processes; log γ is the same everywhere."""
-    return Features(*(gather(value) for value in features[:-1]), features.log_scale)
+    return Features._make([*map(gather, features[:-1]), features.log_scale])
 
 
 def _joined(first: History, second: History, offset: int) -> History:
