@@ -231,15 +231,10 @@ def _without_words(
     problems = []
     for item in found:
         spoken = {word.language for word in item.words}
-        languages = ((split, allowed[split]) for split in SPLITS)
-        lacking = [
-            (split, wanted)
-            for split, wanted in languages
-            if wanted is not None and not wanted & spoken
-        ]
+        lacking = [s for s in SPLITS if allowed[s] is not None and not allowed[s] & spoken]
         if lacking:
-            split, wanted = lacking[0]
-            reason = f"has no spoken name for {split} (wanted: {', '.join(sorted(wanted))})"
+            wanted = ", ".join(sorted(allowed[lacking[0]]))
+            reason = f"has no spoken name for {lacking[0]} (wanted: {wanted})"
             problems.append(Problem(item.folder, reason))
     return problems
 

@@ -149,10 +149,9 @@ def build(
         whole = _assemble(network)
     parts = {"vggish": whole.listener, backbone: whole.model.encoder}
     for name, path in given.items():
-        part = parts[name]
-        if path is not None and part is not None:
-            fill(part, _public_weights(part, path, WHERE[name]), path)
-        elif published and part is not None:
+        if path is not None:
+            fill(parts[name], _public_weights(parts[name], path, WHERE[name]), path)
+        elif published and parts[name] is not None:
             message = f"{name} starts from random weights and learns along; {WHERE[name]}"
             warnings.warn(message, stacklevel=2)
     return whole
