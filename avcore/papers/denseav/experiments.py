@@ -234,10 +234,10 @@ def warm_up_experiment(
 def baseline_maps(
     model: DenseAV, prompted: Prompted, features: Features, mask: Tensor
 ) -> dict[str, Tensor]:
-    """Maps (N, h, w) that anyone can make: what a network has to beat.
+    """Maps (N, h, w) of trivial baselines: what a network has to beat.
 
-    "whole picture", "centre" (a disc), and the network itself listening to another scene
-    ("permuted sound") or to nothing ("silence").
+    "whole picture" and "centre" never listen; the network itself hears another scene ("permuted
+    sound") or nothing ("silence").
     """
     maps = heatmaps(features, mask, model.heads)
     other = features._replace(audio=features.audio.roll(1, 0))
