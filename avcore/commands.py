@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,6 +61,7 @@ def verify(
 ) -> None:
     """Check media of your own or a data set; lists everything in it that cannot be used."""
     settings = {"avsbench-s4": "S4", "avsbench-ms3": "MS3"}
+    usable: Sequence[object]
     if layout == "media":
         from avcore.data.folder import read_folder
 
@@ -137,7 +139,8 @@ def train(
     from avcore.training import Reading, best_path, read_best, train_task
     from avcore.training.launch import is_main_process
 
-    given = {"device": device, "checkpoint": checkpoint, **parse_settings(settings)}
+    given: dict[str, Any] = {"device": device, "checkpoint": checkpoint}
+    given |= parse_settings(settings)
     reading = Reading(workers, skip_bad, _show_fraction)
     trained = train_task(find_task(paper), preset, root, given, reading)
     if not is_main_process():

@@ -16,6 +16,7 @@ from avcore.nn.pvt import PVTConfig, PVTv2
 from avcore.nn.vggish import VGGish
 from avcore.nn.weights import fill
 from avcore.papers.avs import AVSModel, Recipe, Segmented, listening
+from avcore.papers.avs import model as avs_model
 from avcore.papers.avs.small import FUSIONS, SmallEncoder
 from avcore.papers.avs.task import TASK
 from avcore.papers.avs.training import prepared, total_loss
@@ -59,7 +60,7 @@ class Ear(nn.Module):
 def tiny(monkeypatch):
     """The published networks, shallow: VGGish as `Ear`, PVT-v2 with a block in each stage."""
     monkeypatch.setattr(listening, "VGGish", Ear)
-    monkeypatch.setattr(listening, "PVTv2", partial(PVTv2, PVTConfig(depths=(1, 1, 1, 1))))
+    monkeypatch.setattr(avs_model, "PVTv2", partial(PVTv2, PVTConfig(depths=(1, 1, 1, 1))))
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +281,7 @@ def test_a_network_that_does_not_hear_needs_no_listener(tiny, recwarn):
 
 
 def test_public_weights_go_where_they_belong(tmp_path, tiny):
-    encoder = listening.ResNet50().state_dict()
+    encoder = avs_model.ResNet50().state_dict()
     torch.manual_seed(5)
     encoder = {k: torch.randn_like(v) if v.is_floating_point() else v for k, v in encoder.items()}
     public = {

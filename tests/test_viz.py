@@ -96,7 +96,8 @@ def fake_scene(
 
     def source(kind: str, visible: bool, sounding: bool, words: tuple = ()) -> Source:
         level = 1.5 if sounding else -np.inf
-        return Source(kind, 0, name, visible, sounding, level, np.array([0.1, 7.0]), words, drive)
+        onsets, seen = np.array([0.1, 7.0]), np.ones(len(drive), bool)
+        return Source(kind, 0, name, visible, sounding, level, onsets, words, drive, "", seen)
 
     return Scene(
         frames=rng.integers(0, 255, (frames, 32, 32, 3), dtype=np.uint8),

@@ -184,7 +184,7 @@ def make_data(
         scale, smoke=(64, 16, 16), quick=(4000, 200, 400), full=(40_000, 500, 2000)
     )
     workers = 0 if scale == "smoke" else workers
-    return Splits(*render_splits(LEARN, STILL, counts, bank, seed, workers))
+    return render_splits(LEARN, STILL, counts, bank, seed, workers)
 
 
 def measure(model: Correspondence, data: Splits[SceneBatch]) -> dict[str, float]:

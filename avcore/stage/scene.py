@@ -48,6 +48,14 @@ class SceneConfig:
         "free" (placed anywhere, little overlap) or "collage" (the 2×2 tiles of CSOL).
     distinct
         Whether the sources of a scene are all of different classes.
+    travel
+        How far an object may move during the clip, as a fraction of the frame; 0 stays in place.
+    presence
+        The chance that an object is in view in a given frame; each is at least once. Its sound
+        goes on when it is not (see `Source.present`).
+    kind
+        A name that enters the random stream: scenes of different kinds share nothing, scenes of
+        one kind with different conditions show the same objects where their numbers agree.
     """
 
     size: int = 96
@@ -66,6 +74,9 @@ class SceneConfig:
     snr_db: tuple[float, float] | None = None
     layout: str = "free"
     distinct: bool = True
+    travel: float = 0.0
+    presence: float = 1.0
+    kind: str = ""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -84,6 +95,13 @@ class SceneConfig:
                     f"{name} wants 0 to {self.objects[0]}, the fewest objects of a scene, "
                     f"got {(low, high)}"
                 )
+        if not (0 <= self.travel <= 1 and 0 < self.presence <= 1):
+            raise AvcoreError(
+                f"travel wants 0 to 1 and presence more than 0 and at most 1, "
+                f"got {self.travel} and {self.presence}"
+            )
+        if self.frames == 1 and (self.travel or self.presence < 1):
+            raise AvcoreError("a still cannot travel, come or go; it wants several frames")
         if self.layout == "collage" and self.objects != (4, 4):
             raise AvcoreError(f"a collage shows exactly 4 objects, got {self.objects}")
 
@@ -158,6 +176,15 @@ class AssetBank(Protocol):
         """The class's spoken name, said once by some voice within `duration` s."""
 
 
+class TalkingBank(AssetBank, Protocol):
+    """An asset bank that has talking faces besides."""
+
+    def talker(
+        self, rng: np.random.Generator, split: str, duration: float
+    ) -> tuple[Sprite, Performance]:
+        """A face whose mouth follows its voice, over `duration` s."""
+
+
 @dataclass(frozen=True)
 class Source:
     """The truth about one source of a scene.
@@ -178,6 +205,8 @@ class Source:
         (T,) float32: how strongly it moves in each frame.
     voice
         Whose voice it is; empty for sources that do not speak.
+    present
+        (T,) bool: the frames in which it is in view, whether or not another hides it.
     """
 
     kind: str
@@ -189,7 +218,8 @@ class Source:
     onsets: np.ndarray
     words: tuple[Word, ...]
     drive: np.ndarray
-    voice: str = ""
+    voice: str
+    present: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -238,7 +268,7 @@ class Scene:
             and (class_id is None or source.class_id == class_id)
             for source in self.sources
         ]
-        return self.masks[chosen].any(0)
+        return np.logical_or.reduce(self.masks[chosen])
 
     def boxes(self) -> np.ndarray:
         """(S, T, 4) int: x0, y0, x1, y1 in pixels (end excluded), zeros where not seen."""

@@ -123,11 +123,12 @@ class Best:
     """
 
     def __init__(self, name: str, run: Kept, resumed: bool) -> None:
-        self.name, self.run, self.score = name, run, None
-        self.weights: dict[str, Tensor] | None = None
-        self.path = run.path and best_path(run.path)
-        if resumed and self.path and self.path.exists():
-            kept = read_best(run.path)
+        self.name, self.run = name, run
+        self.score: float | None = None
+        self.weights: dict[str, Tensor] = {}
+        self.path = None if run.path is None else best_path(run.path)
+        if resumed and self.path is not None and self.path.exists():
+            kept = checkpoint.read(self.path)
             if not run.differing(kept.get("settings", {})):
                 self.score = kept.get("scores", {}).get(name)
 
@@ -151,7 +152,7 @@ class Best:
     def restore(self, model: nn.Module) -> None:
         """Give the model the weights that were kept."""
         self.run.fabric.barrier()
-        weights = read_best(self.run.path)["model"] if self.path else self.weights
+        weights = self.weights if self.path is None else checkpoint.read(self.path)["model"]
         checkpoint.fill(model, weights, self.path or "the best weights")
 
 

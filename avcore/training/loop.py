@@ -93,7 +93,8 @@ def fit(
     wrapped, stepper = fabric.setup(model, optimizer)
     run = Kept(config, identity or {}, fabric)
     done = run.resume(model, optimizer, history)
-    judge = _Judge(evaluate, evaluate_every, best and Best(best, run, done > 0), config, fabric)
+    chosen = None if best is None else Best(best, run, done > 0)
+    judge = _Judge(evaluate, evaluate_every, chosen, config, fabric)
     wrapped.train()
     began = time.perf_counter() - history.seconds
     with progress_bar(fabric, config, done) as bar, seeded(config.seed, fabric.device):

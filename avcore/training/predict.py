@@ -6,7 +6,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,14 @@ from torch.utils.data import Dataset
 from avcore.support import AvcoreError
 from avcore.training.sampler import Batch, Collate, Ordered, map_tensors
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 @torch.no_grad()
 def predict(
-    model: nn.Module,
+    model: Network,
     data: Batch | Dataset | Ordered,
-    function: Callable[[nn.Module, Batch], Batch],
+    function: Callable[[Network, Any], Batch],
     batch_size: int = 64,
     workers: int = 0,
     collate: Collate | None = None,
@@ -73,10 +75,10 @@ def device_of(model: nn.Module) -> torch.device:
 
 def _joined(parts: Sequence[Batch]) -> Any:
     """Batches of one form as one, tensor by tensor."""
-    first = parts[0]
+    first: Any = parts[0]
     if isinstance(first, Tensor):
         return torch.cat(list(parts))
-    if is_dataclass(first):
+    if is_dataclass(first) and not isinstance(first, type):
         names = [field.name for field in fields(first)]
         return replace(first, **{n: _joined([getattr(p, n) for p in parts]) for n in names})
     if isinstance(first, dict):

@@ -104,14 +104,14 @@ def evaluate_task(
     """
     place, reading = pick_device(device), reading or Reading()
     if str(source) in task.presets:
-        run = configure(task, str(source), settings)
-        files = [name for name in _path_fields(run.network)]
-        if all(getattr(run.network, name) is None for name in files):
+        preset = configure(task, str(source), settings)
+        files = _path_fields(preset.network)
+        if all(getattr(preset.network, name) is None for name in files):
             raise AvcoreError(
                 f"the preset {source} has no trained network: give a checkpoint of a training, or "
                 f"the file of one with {' or '.join(f'{name}=FILE' for name in files)}"
             )
-        model, options = task.build(run.network, 0), run.data
+        model, options = task.build(preset.network, 0), preset.data
     else:
         model, run = load_task(task, source)
         options = changed(_first(task).data, run)

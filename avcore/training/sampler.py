@@ -221,7 +221,8 @@ def count_samples(data: Batch | Dataset) -> int:
     AvcoreError
         When tensors differ in length.
     """
-    counts = {len(tensor) for tensor in leaves(data)} if in_memory(data) else {len(data)}
+    parts: list[Any] = leaves(data) if in_memory(data) else [data]
+    counts = {len(part) for part in parts}
     if len(counts) != 1:
         raise AvcoreError(f"all tensors need the same number of samples, got {sorted(counts)}")
     return counts.pop()
@@ -251,5 +252,10 @@ def map_tensors(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
 def leaves(batch: Batch) -> list[Tensor]:
     """Every tensor of a batch."""
     found: list[Tensor] = []
-    map_tensors(batch, lambda tensor: found.append(tensor) or tensor)
+
+    def note(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(batch, note)
     return found

@@ -62,6 +62,11 @@ class Reading:
     skip_bad: bool = False
     progress: Callable[[str, float], None] | None = None
 
+    def progress_of(self, where: str) -> Callable[[str, float], None] | None:
+        """The same, which also says where."""
+        report = self.progress
+        return report and (lambda what, done: report(f"{what} {where}", done))
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -120,12 +125,12 @@ class Task:
     presets: Mapping[str, Preset]
     build: Callable[[Any, int], nn.Module]
     data: Callable[..., Any]
-    loss: Callable[[nn.Module, Any, Any], Mapping[str, Any]]
-    evaluate: Callable[[nn.Module, Ordered], dict[str, float]]
+    loss: Callable[[Any, Any, Any], Mapping[str, Any]]
+    evaluate: Callable[[Any, Ordered], dict[str, float]]
     best: str
     batch: int = 64
     settle: Callable[[Preset, Mapping[str, Any]], Preset] = _as_it_is
-    prepare: Callable[[nn.Module, Any], None] = _nothing
+    prepare: Callable[[Any, Any], None] = _nothing
 
 
 def configure(task: Task, preset: str, settings: Mapping[str, Any] | None = None) -> Preset:

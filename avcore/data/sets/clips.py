@@ -109,7 +109,7 @@ class ClipDataset(Dataset):
         return clip if self.transform is None else self.transform(clip)
 
     @staticmethod
-    def collate(samples: Sequence[tuple]) -> tuple:
+    def collate(samples: Sequence[Any]) -> Any:
         """See the function of this name."""
         return collate(samples)
 
@@ -155,7 +155,7 @@ def read_clip(entry: Entry, config: ClipConfig) -> Clip:
     )
 
 
-def collate(samples: Sequence[tuple]) -> tuple:
+def collate(samples: Sequence[Any]) -> Any:
     """Samples, named tuples of one kind, as one: tensors stacked, all else as tuples.
 
     Raises
@@ -165,7 +165,7 @@ def collate(samples: Sequence[tuple]) -> tuple:
     """
     if not samples:
         raise AvcoreError("a batch wants at least one sample")
-    columns = []
+    columns: list[Any] = []
     for name, column in zip(samples[0]._fields, zip(*samples, strict=True), strict=True):
         if isinstance(column[0], Tensor):
             shapes = sorted({tuple(value.shape) for value in column})
@@ -174,8 +174,9 @@ def collate(samples: Sequence[tuple]) -> tuple:
                     f"a batch wants samples of one form, but their {name} have the shapes "
                     f"{' and '.join(map(str, shapes))}"
                 )
-            column = torch.stack(column)
-        columns.append(column)
+            columns.append(torch.stack(column))
+        else:
+            columns.append(column)
     return type(samples[0])(*columns)
 
 

@@ -15,10 +15,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from avcore.nn.official import only_tensors
-from avcore.nn.pvt import PVTv2
 from avcore.nn.vggish import VGGish
 from avcore.nn.weights import fill, read_any
-from avcore.papers.avs.model import BACKBONES, AVSModel, ResNet50, Segmented
+from avcore.papers.avs.model import BACKBONES, AVSModel, Segmented
 from avcore.papers.avs.small import FUSIONS, small_avs, small_listener
 from avcore.papers.avs.tpavi import TPAVI
 from avcore.support import AvcoreError, CheckpointError, choose
@@ -136,24 +135,28 @@ def build(network: Network, seed: int = 0) -> Listening:
     if network.start is not None:
         return _started(network, network.start)
     if network.official is not None:
-        return _official(network, network.official, network.vggish)
+        return _official(network)
     network = replace(network, frozen=network.frozen or network.vggish is not None)
     with seeded(seed):
         whole = _assemble(network)
     parts = {"vggish": whole.listener, network.backbone: whole.model.encoder}
     files = {"vggish": network.vggish, network.backbone: network.encoder}
     for name, path in files.items():
+        part = parts[name]
+        if part is None or network.backbone == "small":
+            continue  # nothing is heard, or nothing is published
         if path is not None:
-            fill(parts[name], _public_weights(parts[name], path, WHERE[name]), path)
-        elif name in WHERE and parts[name] is not None and network.backbone != "small":
+            fill(part, _public_weights(part, path, WHERE[name]), path)
+        else:
             message = f"{name} starts from random weights and learns along; {WHERE[name]}"
             warnings.warn(message, stacklevel=2)
     return whole
 
 
-def _official(network: Network, path: Path, vggish: Path) -> Listening:
+def _official(network: Network) -> Listening:
     """The authors' trained model with the public VGGish."""
     where, heard = WHERE["avs"], WHERE["vggish"]
+    path, vggish = network.official or "", network.vggish or ""
     weights = only_tensors(read_any(path, where), path, where)
     model = AVSModel.from_official(weights, network.backbone)
     listener = VGGish.from_official(only_tensors(read_any(vggish, heard), vggish, heard))
@@ -162,18 +165,14 @@ def _official(network: Network, path: Path, vggish: Path) -> Listening:
 
 
 def _assemble(network: Network) -> Listening:
-    """The network with random weights; the published heads begin small, as published."""
+    """The network with random weights."""
+    ear: type[nn.Module]
     if network.backbone == "small":
         model, ear = small_avs(network.fusion), SmallListener
     else:
-        encoder = ResNet50() if network.backbone == "resnet50" else PVTv2()
         block = FUSIONS[network.fusion]
-        stages = STAGES if block else ()
-        widths = BACKBONES[network.backbone]
-        model = AVSModel(encoder, widths, tpavi_stages=stages, fusion=block or TPAVI)
+        model = AVSModel.published(network.backbone, STAGES if block else (), block or TPAVI)
         ear = VGGish
-        for convolution in (layer for head in model.heads for layer in head):
-            nn.init.normal_(convolution.weight, std=0.01)
     for stage in set(model.tpavi) - {str(stage) for stage in network.tpavi_stages}:
         del model.tpavi[stage]
     return Listening(model, ear() if network.hears else None, network)

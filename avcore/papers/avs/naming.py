@@ -93,8 +93,9 @@ def teach(
 
     def loss_fn(model: nn.Module, batch: Named) -> dict[str, Tensor]:
         seen, heard = model(batch.image, batch.mel)
+        each = [functional.cross_entropy(logits, batch.seen) for logits in seen]
         parts = {
-            "seen": sum(functional.cross_entropy(logits, batch.seen) for logits in seen),
+            "seen": torch.stack(each).sum(),
             "heard": functional.binary_cross_entropy_with_logits(heard, batch.heard),
         }
         return {"loss": parts["seen"] + parts["heard"], **parts}

@@ -45,9 +45,7 @@ def data(options: Videos, root: str | Path | None, split: str, reading: Reading)
     """The videos of a split, each of which is checked."""
     if root is None:
         raise AvcoreError("AVS is trained on AVSBench: give the folder avsbench_data as root")
-    report = reading.progress and (
-        lambda what, done: reading.progress(f"{what} {options.setting} {split}", done)
-    )
+    report = reading.progress_of(f"{options.setting} {split}")
     return AVSBench(root, options.setting, split, options.size, reading.skip_bad, report)
 
 
@@ -59,7 +57,8 @@ def evaluate(model: nn.Module, loader: Ordered) -> dict[str, float]:
     AvcoreError
         When only the first frames have masks, as in the split train of S4.
     """
-    return scores(*predict(model, loader, _segment), BATCH)
+    logits, masks = predict(model, loader, _segment)
+    return scores(logits, masks, BATCH)
 
 
 def _segment(model: nn.Module, batch: Sample) -> tuple[Tensor, Tensor]:

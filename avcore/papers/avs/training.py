@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,8 @@ def total_loss(model: nn.Module, batch: Clips, recipe: Recipe) -> dict[str, Tens
             raise AvcoreError("matching needs a network that hears; none of its stages does")
         parts["matching"] = avm_loss(
             out.logits,
-            *zip(*pairs, strict=True),
+            [sound for sound, _ in pairs],
+            [features for _, features in pairs],
             distance=recipe.distance,
             target=recipe.target,
             normalise=recipe.normalise,
@@ -109,7 +111,7 @@ def segment(model: AVSModel, clips: Clips, batch: int = 16) -> Tensor:
     return predict(model, clips, segment_batch, batch)
 
 
-def segment_batch(model: nn.Module, batch: Clips) -> Tensor:
-    """Logits (B, T, H, W) of a batch on the model's device."""
+def segment_batch(model: nn.Module, batch: Any) -> Tensor:
+    """Logits (B, T, H, W) of a batch with `frames` and `heard`, on the model's device."""
     logits = model(prepared(batch.frames), batch.heard.flatten(0, 1)).logits[:, 0]
     return logits.unflatten(0, batch.frames.shape[:2])

@@ -26,7 +26,7 @@ def encode(model: DenseAV, clips: Clips) -> tuple[Features, Tensor]:
         return model(batch.image.float() / 255, batch.heard)[:-1]
 
     parts = predict(model, clips, function, BATCH)
-    features = Features(*parts, model.log_scale.detach().cpu())
+    features = Features._make([*parts, model.log_scale.detach().cpu()])
     return features, mask_steps(clips.mask, features.audio.shape[-1])
 
 

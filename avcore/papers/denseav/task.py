@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -124,6 +124,7 @@ def build(network: Network, seed: int = 0) -> DenseAV:
     CheckpointError
         When a file is missing, damaged or of another model.
     """
+    model: Any
     if network.official is not None:
         heads = HEADS.get(network.official.stem, network.heads)
         model, network = load_file(network.official, heads), replace(network, heads=heads)
@@ -149,8 +150,8 @@ def _fill_public(
         return
     public = only_tensors(read_any(path, hint), path, hint)
     weights = {key: value for key, value in part.state_dict().items() if "lora_" in key}
-    weights |= {rename(key): value for key, value in public.items()}
-    weights.pop(None, None)
+    renamed = {rename(key): value for key, value in public.items()}
+    weights |= {name: value for name, value in renamed.items() if name is not None}
     fill(part, weights, path)
 
 
@@ -164,10 +165,10 @@ def data(options: Pairs, root: str | Path | None, split: str, reading: Reading) 
     """The pairs in the folder of a split, each of which is checked; see `data.sets.folder`."""
     if root is None:
         raise AvcoreError("DenseAV is trained on a folder with train and val in it: give a root")
-    report = reading.progress and (lambda what, done: reading.progress(f"{what} {split}", done))
     transform = partial(to_pair, samples=round(options.seconds * SAMPLE_RATE))
     config = ClipConfig(options.size, SAMPLE_RATE)
     index = list_clips(root, split)
+    report = reading.progress_of(split)
     return ClipDataset(root, index, config, transform, reading.skip_bad, report, split)
 
 
@@ -176,7 +177,7 @@ def to_pair(clip: Clip, samples: int) -> Pair:
     return Pair(clip.frames[0], fit_length(clip.waveform, samples), clip.name)
 
 
-def loss(model: nn.Module, batch: Pair, recipe: PhaseRecipe) -> dict[str, Tensor]:
+def loss(model: Any, batch: Pair, recipe: PhaseRecipe) -> dict[str, Tensor]:
     """Eq. 5 for the pairs of all processes."""
     image = batch.image.float() / 255
     image = augment(image) if recipe.augmented else mirror_at_random(image)
@@ -184,7 +185,7 @@ def loss(model: nn.Module, batch: Pair, recipe: PhaseRecipe) -> dict[str, Tensor
     return total_loss(gathered(features), gather(mask), model.heads, recipe)
 
 
-def _features(model: nn.Module, image: Tensor, waveform: Tensor) -> tuple[Features, Tensor]:
+def _features(model: Any, image: Tensor, waveform: Tensor) -> tuple[Features, Tensor]:
     """What the model makes of pictures in [0, 1] and waveforms, and which steps are heard."""
     mask = audible(log_mel(waveform))
     if model.network.backbones == "published":
@@ -194,19 +195,19 @@ def _features(model: nn.Module, image: Tensor, waveform: Tensor) -> tuple[Featur
     return features, mask_steps(mask, features.audio.shape[-1])
 
 
-def evaluate(model: nn.Module, loader: Ordered) -> dict[str, float]:
+def evaluate(model: Any, loader: Ordered) -> dict[str, float]:
     """Recall of pictures by sounds and of sounds by pictures, and "mean_recall" of all of them.
 
     At k = 1, 5 and 10 as far as there are so many pairs.
     """
 
-    def function(model: nn.Module, batch: Pair) -> tuple[Tensor, ...]:
+    def function(model: Any, batch: Pair) -> tuple[Tensor, ...]:
         features, mask = _features(model, batch.image.float() / 255, batch.waveform)
         return (*features[:-1], mask)
 
     device = device_of(model)
     *parts, mask = (part.to(device) for part in predict(model, loader, function))
-    features = Features(*parts, model.log_scale)
+    features = Features._make([*parts, model.log_scale])
     ks = tuple(k for k in KS if k <= len(mask))
     recalls = retrieval(features, mask, model.heads, Recipe(), ks)
     return {**recalls, "mean_recall": sum(recalls.values()) / len(recalls)}
