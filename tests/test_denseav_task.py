@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,7 +25,15 @@ from avcore.papers.denseav.aligners import EPS, AudioAligner, ImageAligner
 from avcore.papers.denseav.model import DenseAV
 from avcore.papers.denseav.task import TASK, Network, PhaseRecipe, build
 from avcore.support import AvcoreError, CheckpointError
-from avcore.training import configure, evaluate_task, load_task, read_best, train_task
+from avcore.training import (
+    Shuffled,
+    best_path,
+    configure,
+    evaluate_task,
+    load_task,
+    read_best,
+    train_task,
+)
 
 QUICK = {
     "warm-up.steps": 2, "training.steps": 4, "batch_size": 3, "size": 32, "seconds": 0.5,
@@ -204,3 +217,36 @@ def test_a_folder_is_needed_and_checked(root, tmp_path):
     with pytest.raises(AvcoreError, match="the authors' checkpoint brings all weights"):
         Network("published", official=tmp_path / "a.ckpt", dino=tmp_path / "a.pth")
     assert PhaseRecipe().augmented
+
+
+# --- two processes ------------------------------------------------------------------------------
+
+DDP_SCRIPT = """
+    import os, sys, torch
+    from avcore.cli import main
+    code = main(sys.argv[1:])
+    torch.distributed.barrier()
+    os._exit(code)  # gloo's threads may still hold tensors, and now and then abort a normal exit
+"""
+
+
+@pytest.mark.slow
+def test_the_command_shares_the_work_of_two_processes(root, tmp_path):
+    script, path = tmp_path / "train.py", tmp_path / "run.pt"
+    script.write_text(textwrap.dedent(DDP_SCRIPT))
+    repository = Path(__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    sets = {**QUICK, "batch_size": 4}
+    words = [f"--set={key}={value}" for key, value in sets.items()]
+    command = ["train", "denseav", "--preset=small", f"--root={root}", f"--checkpoint={path}"]
+    ended = subprocess.run(
+        [*launch, str(script), *command, "--workers=0", *words],
+        env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert ended.stdout.count("training: 4 steps") == 1  # the main process speaks alone
+    model, run = load_task(TASK, best_path(path))
+    assert run["batch_size"] == 4 and all(p.isfinite().all() for p in model.parameters())
+    with pytest.raises(AvcoreError, match="batches of 3 cannot be shared evenly by 2 devices"):
+        Shuffled(torch.arange(6), 3).share(0, 2)

@@ -477,6 +477,17 @@ def test_what_killed_trainings_left_is_removed(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"run.pt", *others}
 
 
+@pytest.mark.parametrize("part", ["settings", "history", "scaler", "step"])
+def test_a_checkpoint_without_one_of_its_parts_is_damaged(tmp_path, part):
+    path = tmp_path / "run.pt"
+    fit(small_model(), squared_error, drawn, replace(CPU, checkpoint=path))
+    content = torch.load(path, weights_only=True)
+    del content[part]
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"run\.pt is damaged: a part of it is missing"):
+        fit(small_model(), squared_error, drawn, replace(CPU, checkpoint=path))
+
+
 # --- scores on the way ------------------------------------------------------------------------
 
 
