@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from avcore.claims import CLAIMS
+from avcore.nn.hubert import Hubert
+from avcore.nn.vggish import VGGish
+from avcore.nn.vit import VisionTransformer
 from avcore.papers import avs, denseav
 from avcore.papers.avc import Correspondence
 from avcore.papers.multisensory import EarlyFusion, Shift
@@ -76,8 +80,17 @@ def test_batches_and_media_banks_survive_a_pickle(tmp_path):
 
 @pytest.mark.parametrize(
     "make",
-    [Correspondence, EarlyFusion, avs.small_avs, denseav.small_denseav],
-    ids=lambda make: make.__name__,
+    [
+        Correspondence,
+        EarlyFusion,
+        avs.small_avs,
+        denseav.small_denseav,
+        avs.AVSModel.published,
+        VGGish,
+        partial(Hubert, width=48, layers=1, heads=2),
+        partial(VisionTransformer, lora_rank=2),
+    ],
+    ids=lambda make: getattr(make, "__name__", "partial"),
 )
 def test_networks_keep_their_weights(make):
     model = make()
