@@ -348,6 +348,16 @@ def test_what_a_worker_cannot_read_is_one_sentence(workers):
     assert str(caught.value) == "a.wav: not a whole sound file"
 
 
+def test_after_an_error_the_same_step_can_be_asked_for_again():
+    data = Read(4)
+    batches = Shuffled(data, 2)
+    data.__class__ = Broken
+    with pytest.raises(MediaError):
+        batches(0)
+    data.__class__ = Read
+    assert torch.equal(batches(0), Shuffled(torch.arange(4), 2)(0))
+
+
 def test_weights_travel_with_their_notes(tmp_path):
     model, other = small_model(), nn.Sequential(*small_model())
     with torch.no_grad():

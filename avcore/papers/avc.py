@@ -26,7 +26,7 @@ from avcore.nn.losses import info_nce, pair_bce
 from avcore.nn.pictures import mirror_at_random
 from avcore.stage import STILL, AssetBank, SceneBatch, render_splits
 from avcore.support import Splits, by_scale, choose
-from avcore.training import History, Shuffled, TrainConfig, fit, predict, seeded
+from avcore.training import History, TrainConfig, fit, predict, seeded, shuffled
 
 POOLS = ("max", "mean")
 LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"infonce": info_nce, "bce": pair_bce}
@@ -108,7 +108,7 @@ def train(
         image = mirror_at_random(batch.image.float() / 255)
         return function(model(image, batch.mel))
 
-    batches = Shuffled(experience, config.batch_size, config.seed)
+    batches = shuffled(experience, config)
     history = fit(model, loss_fn, batches, config, **fit_args)
     return model, history
 

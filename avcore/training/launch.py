@@ -34,8 +34,8 @@ def launch(config: TrainConfig):
 
 
 def is_main_process() -> bool:
-    """Whether this process is the only one, or the first of those that torchrun started."""
-    return int(os.environ.get("RANK", 0)) == 0
+    """Whether this process is the only one, or the first of those that were started together."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0
 
 
 def _lightning():

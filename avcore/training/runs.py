@@ -17,7 +17,7 @@ from avcore.training import checkpoint
 from avcore.training.config import pick_device
 from avcore.training.keep import History
 from avcore.training.loop import fit
-from avcore.training.sampler import Ordered, Shuffled, count_samples
+from avcore.training.sampler import Ordered, count_samples, shuffled
 from avcore.training.settings import changed
 from avcore.training.task import Phase, Preset, Reading, Task, configure
 
@@ -67,7 +67,7 @@ def train_task(
             trained.histories[phase.name] = fit(
                 model,
                 partial(_loss, task, phase.recipe),
-                Shuffled(train, config.batch_size, config.seed, reading.workers),
+                shuffled(train, config, workers=reading.workers),
                 config,
                 evaluate=partial(_scores, task, loader) if last else None,
                 evaluate_every=config.checkpoint_every,

@@ -75,7 +75,6 @@ class Shuffled:
         """
         part = copy.copy(self)
         part.order = replace(self.order, rank=rank, world=world)
-        part._next, part._batches = -1, iter(())
         return part
 
     def __call__(self, step: int, generator: torch.Generator | None = None) -> Batch:
@@ -85,10 +84,13 @@ class Shuffled:
             order = self.order  # not self, which would keep its own workers alive
             places = (order.places(each) for each in itertools.count(step))
             self._batches = _read(self.data, places, self.workers, self.collate)
+        self._next = -1  # after an error reading begins anew
+        batch = next(self._batches)
         self._next = step + 1
-        return next(self._batches)
+        return batch
 
     def __getstate__(self) -> dict[str, Any]:
+        """A copy begins to read for itself."""
         return {**self.__dict__, "_next": -1, "_batches": iter(())}
 
 

@@ -13,7 +13,7 @@ from avcore.papers.avs.losses import DISTANCES, TARGETS, all_frames_bce, avm_los
 from avcore.papers.avs.model import AVSModel
 from avcore.papers.avs.scenes import Clips
 from avcore.support import AvcoreError, choose
-from avcore.training import History, Shuffled, TrainConfig, fit, predict
+from avcore.training import History, TrainConfig, fit, predict, shuffled
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def train(
     def loss_fn(model: nn.Module, batch: Clips) -> dict[str, Tensor]:
         return total_loss(model, batch, recipe)
 
-    return fit(model, loss_fn, Shuffled(clips, config.batch_size, config.seed), config, **fit_args)
+    return fit(model, loss_fn, shuffled(clips, config), config, **fit_args)
 
 
 def segment(model: AVSModel, clips: Clips, batch: int = 16) -> Tensor:

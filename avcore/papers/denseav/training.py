@@ -27,7 +27,7 @@ from avcore.papers.denseav.similarity import (
 from avcore.papers.denseav.small import audible
 from avcore.stage import SceneBatch
 from avcore.support import AvcoreError, choose
-from avcore.training import History, Shuffled, TrainConfig, fit
+from avcore.training import History, TrainConfig, fit, shuffled
 
 ALL_POOLS = (*POOLS, "global")
 
@@ -147,7 +147,7 @@ def train(
         mask = gather(mask_steps(batch.mask, features.audio.shape[-1]))
         return total_loss(features, mask, heads, recipe)
 
-    batches = Shuffled(clips, config.batch_size, config.seed)
+    batches = shuffled(clips, config)
     first = History()
     if recipe.warm_up:
         model.set_aligners_only(True)
