@@ -53,7 +53,8 @@ def write(path: str | Path, content: dict[str, Any]) -> None:
         with atomic_write(path, "wb") as file:
             torch.save({"format": FORMAT, **content}, file)
     except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        cause = error if isinstance(error, OSError) else error.__context__
+        reason = getattr(cause, "strerror", None) or "is the disk full?"
         kept = "; the last one there is whole" if Path(path).is_file() else ""
         raise CheckpointError(f"{path} could not be written ({reason}){kept}") from error
 

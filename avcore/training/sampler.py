@@ -85,7 +85,7 @@ class Shuffled:
             places = (order.places(each) for each in itertools.count(step))
             self._batches = _read(self.data, places, self.workers, self.collate)
         self._next = -1  # after an error reading begins anew
-        batch = next(self._batches)
+        batch: Batch = next(self._batches)
         self._next = step + 1
         return batch
 

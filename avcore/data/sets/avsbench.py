@@ -31,12 +31,11 @@ from torch import Tensor
 from avcore.data.apt import Progress
 from avcore.data.sets import clips
 from avcore.data.sets.clips import Clip, ClipDataset, Index
-from avcore.data.sets.files import ClipConfig, Entry, missing
+from avcore.data.sets.files import SPLITS, ClipConfig, Entry, missing
 from avcore.data.sets.table import read_rows
 from avcore.nn.vggish import SAMPLE_RATE, examples
 from avcore.support import MediaError, choose
 
-SPLITS = ("train", "val", "test")
 FOLDERS = {"S4": "Single-source", "MS3": "Multi-sources"}  # by setting
 COLUMNS = {"S4": ("category", "split"), "MS3": ("split",)}  # that are needed, by setting
 FRAMES = 5  # of a video, one each second

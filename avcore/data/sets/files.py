@@ -14,6 +14,7 @@ from avcore.data.folder import Problem
 from avcore.data.read import BY_CONTAINER, read_audio, read_image
 from avcore.support import AvcoreError, MediaError, require
 
+SPLITS = ("train", "val", "test")
 MASK_MODES = ("1", "L", "P")  # of Pillow: pictures of one channel
 
 

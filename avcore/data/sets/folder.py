@@ -17,10 +17,8 @@ from pathlib import Path
 from avcore.data.folder import Problem
 from avcore.data.read import BY_CONTAINER, PICTURES, SOUNDS
 from avcore.data.sets.clips import Index
-from avcore.data.sets.files import Entry
+from avcore.data.sets.files import SPLITS, Entry
 from avcore.support import MediaError, choose
-
-SPLITS = ("train", "val", "test")
 
 
 def list_clips(root: str | Path, split: str) -> Index:
