@@ -4,14 +4,14 @@ import json
 import math
 import os
 import re
+from collections import defaultdict
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from avcore import claims as engine
-from avcore.claims import Claim, Reported, bootstrap_interval, compare, recorded, sign_test, verdict
-from avcore.claims import fingerprint as fingerprints
+from avcore.claims import Claim, Gate, Reported, Side, recorded
+from avcore.claims import load_records
 from avcore.support import AvcoreError
 
 calls = []
@@ -29,9 +29,10 @@ def claim(**changes) -> Claim:
         "paper": "a paper",
         "sentence": "Good is better than bad.",
         "experiment": experiment,
-        "treatment": "good",
-        "baseline": "bad",
-        "metric": "iou",
+        "treatment": Side("good", "iou"),
+        "baseline": Side("bad", "iou"),
+        "effect": 0.02,
+        "planned": 5,
         "reported": (Reported("IoU, good", 51.4, "%", "its readme"),),
     }
     return Claim(**{**given, **changes})
@@ -42,100 +43,35 @@ def _forget_calls():
     calls.clear()
 
 
+def sides(metric, treatment="good", baseline="bad"):
+    return {"treatment": Side(treatment, metric), "baseline": Side(baseline, metric)}
+
+
 def run(tmp_path, seeds=3, scale="quick", one=None, **options):
     one = one or claim()
     options = {"device": "cpu", "results_dir": tmp_path, **options}
     return engine.reproduce([one.id], scale, seeds, claims={one.id: one}, **options)[one.id]
 
 
-# --- statistics -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("differences", "direction", "expected"),
-    [
-        ([0.1, 0.2, 0.3], "higher", "reproduced"),
-        ([0.1, 0.2, 0.3], "lower", "contradicted"),
-        ([-0.1, -0.2, -0.3], "higher", "contradicted"),
-        ([-0.1, -0.2, -0.3], "lower", "reproduced"),
-        ([-0.1, 0.2, 0.3], "higher", "inconclusive"),
-        ([0.0, 0.0, 0.0], "higher", "inconclusive"),
-        ([0.1, 0.2], "higher", "not judged"),
-        ([], "higher", "not judged"),
-        ([0.5] * 9 + [-0.1], "higher", "reproduced"),
-    ],
-)
-def test_the_verdict_by_hand(differences, direction, expected):
-    assert verdict(differences, direction) == expected
-
-
-@pytest.mark.parametrize(
-    ("differences", "expected"),
-    [
-        ([-0.01, 0.0, 0.02], "reproduced"),
-        ([0.01, 0.01, 0.02], "reproduced"),  # a difference, but none that counts
-        ([-0.01, 0.02, 0.05], "inconclusive"),
-        ([0.04, 0.05, 0.06], "contradicted"),
-        ([-0.04, -0.05, -0.06], "contradicted"),
-        ([0.0, 0.0], "not judged"),
-    ],
-)
-def test_equality_is_judged_within_a_margin(differences, expected):
-    assert verdict(differences, "equal", margin=0.03) == expected
-
-
-@pytest.mark.parametrize(
-    ("direction", "margin", "words"),
-    [("up", 0.0, "higher, lower, equal"), ("equal", 0.0, "margin"), ("higher", 0.1, "margin")],
-)
-def test_a_direction_that_makes_no_sense_is_refused(direction, margin, words):
-    with pytest.raises(AvcoreError, match=words):
-        verdict([0.1, 0.2, 0.3], direction, margin)
-
-
-def test_three_values_give_their_range_and_little_certainty():
-    assert bootstrap_interval([0.3, 0.1, 0.2]) == pytest.approx((0.1, 0.3))
-    assert sign_test([0.3, 0.1, 0.2]) == pytest.approx(1 / 4)
-    assert sign_test([1, 1, 1, 1, 1]) == pytest.approx(1 / 16)
-    assert sign_test([0.0, 0.0]) is None and bootstrap_interval([1.0]) is None
-
-
-def test_the_interval_narrows_with_confidence_and_repeats_itself():
-    values = [0.1, 0.4, 0.2, 0.6, -0.1, 0.3, 0.2, 0.5]
-    wide, narrow = bootstrap_interval(values), bootstrap_interval(values, confidence=0.5)
-    assert wide == bootstrap_interval(values)
-    assert wide[0] < narrow[0] < sum(values) / 8 < narrow[1] < wide[1]
-
-
-def test_paired_values_are_compared_in_words():
-    first, second = np.array([0.5, 0.7, 0.6]), np.array([0.1, 0.2, 0.4])
-    assert compare(first, second) == "more" and compare(second, first) == "less"
-    assert compare([1, 0, 1, 0], [0, 1, 0, 1]) == compare([1.0], [0.0]) == "equal"
-    assert compare(first, second, words=("loses", "ties", "wins")) == "wins"
-    with pytest.raises(AvcoreError, match="3 values cannot be paired with 2"):
-        compare(first, second[:2])
-
-
-def test_a_difference_that_is_not_finite_is_an_error():
-    with pytest.raises(AvcoreError, match="finite"):
-        verdict([0.1, math.nan, 0.2])
-
-
 # --- running and recording ------------------------------------------------------------------
 
 
 def test_a_record_holds_what_the_reader_needs(tmp_path):
-    record = run(tmp_path)
-    assert record == json.loads((tmp_path / "quick" / "T1.json").read_text())
+    record = run(tmp_path, seeds=3, one=claim(planned=5))
+    written = json.loads((tmp_path / "quick" / "T1.json").read_text())
+    assert {name: record[name] for name in written} == written
     assert record["id"] == "T1" and record["seeds"] == [0, 1, 2]
     assert record["differences"] == pytest.approx([0.2, 0.201, 0.202])
     assert record["mean_difference"] == pytest.approx(0.201)
-    assert record["interval"] == pytest.approx([0.2, 0.202])
+    assert record["interval"] == pytest.approx([0.201 - 0.002484, 0.201 + 0.002484], abs=1e-6)
+    assert record["confidence"] == 0.95 and record["p_value"] < 0.001
     assert record["treatment_values"] == pytest.approx([0.3, 0.311, 0.322])
-    assert record["verdict"] == "reproduced" and record["sign_test"] == 0.25
+    assert record["verdict"] == "not judged" and record["sign_test"] == 0.25
+    assert record["treatment"] == {"variant": "good", "metric": "iou"}
+    assert record["effect"] == 0.02 and record["planned"] == 5 and record["kind"] == "paper"
     assert record["reported"][0]["value"] == 51.4
     assert record["device"] == "cpu" and "torch" in record["versions"] and record["hardware"]
-    assert record["metric"] == "iou" and record["direction"] == "higher"
+    assert record["baseline"]["metric"] == "iou" and record["direction"] == "higher"
     assert record["seconds"] >= 0 and {"commit", "paper", "sentence"} <= record.keys()
     assert len(record["runs"]) == 6
 
@@ -174,29 +110,29 @@ def test_an_interrupted_claim_resumes_after_its_last_run(tmp_path):
 
 def test_claims_on_one_experiment_share_its_runs(tmp_path):
     run(tmp_path)
-    other = run(tmp_path, one=claim(id="T2", metric="other", direction="lower"))
+    other = run(tmp_path, one=claim(id="T2", **sides("other"), direction="lower"))
     assert len(calls) == 6 and other["differences"] == [0, 0, 0]
-    assert other["verdict"] == "inconclusive"
 
 
 def test_a_claim_that_fails_says_contradicted(tmp_path):
-    record = run(tmp_path, one=claim(treatment="bad", baseline="good", explanation="it is bad"))
+    wrong = claim(**sides("iou", "bad", "good"), explanation="it is bad")
+    record = run(tmp_path, 5, one=wrong)
     assert record["verdict"] == "contradicted" and record["explanation"] == "it is bad"
 
 
 def test_an_explanation_takes_its_numbers_from_the_record(tmp_path, monkeypatch):
     why = "From {baseline.low:.2f} by {difference.near:.3f} to {difference.far:.3f}: "
     why += "{difference.mean:+.3f}."
-    one = claim(treatment="bad", baseline="good", explanation=why)
+    one = claim(**sides("iou", "bad", "good"), explanation=why)
     filled = "From 0.30 by 0.200 to 0.202: −0.201."
     assert run(tmp_path, one=one)["explanation"] == filled
-    monkeypatch.setattr("avcore.claims.record.find_claim", lambda _: replace(one, explanation="!"))
-    assert engine.load_record("T1", "quick", tmp_path)["explanation"] == "!"
+    later = {"T1": replace(one, explanation="!")}
+    assert load_records("quick", tmp_path, claims=later)["T1"]["explanation"] == "!"
     assert one.explained([], []) == ""
 
 
 def test_the_catalogue_types_no_measured_number():
-    values = [0.1, -0.2, 0.3]
+    values = [defaultdict(lambda number=number: number) for number in (0.1, -0.2, 0.3)]
     for each in engine.CLAIMS.values():
         assert each.explained(values, values) or not each.explanation
         fixed = re.sub(r"\{[^}]*\}", "", each.explanation)
@@ -255,7 +191,7 @@ def test_a_damaged_file_is_set_aside_named_and_made_again(tmp_path, content):
         lambda record: record["runs"][0]["values"].update(iou="1e3"),
         lambda record: record["runs"][0].pop("hardware"),
         lambda record: record["runs"][0].update(seed=0.0),
-        lambda record: record.pop("interval"),
+        lambda record: record.pop("fingerprint"),
         lambda record: record.update(runs=None),
     ],
 )
@@ -265,90 +201,74 @@ def test_a_record_that_lacks_something_is_damaged(tmp_path, damage):
     damage(record)
     path.write_text(json.dumps(record))
     with pytest.warns(UserWarning, match=r"damaged: kept as T1.damaged-1.json.old"):
-        assert run(tmp_path)["verdict"] == "reproduced"
+        assert run(tmp_path)["seeds"] == [0, 1, 2]
     assert len(calls) == 12
 
 
-def test_a_file_of_other_code_stays_until_the_first_new_run(tmp_path, monkeypatch):
+# --- evidence is replaced by evidence -------------------------------------------------------
+
+
+def changed(monkeypatch, code="other"):
+    """As if the code of all experiments had been changed."""
+    monkeypatch.setattr("avcore.claims.engine.fingerprint", lambda claim: code)
+
+
+def files(tmp_path):
+    return sorted(path.name for path in (tmp_path / "quick").iterdir())
+
+
+def test_a_record_of_other_code_stays_while_the_new_one_has_fewer_seeds(tmp_path, monkeypatch):
+    run(tmp_path, 5)
+    before = (tmp_path / "quick" / "T1.json").read_bytes()
+    changed(monkeypatch)
+    begun = run(tmp_path, 4)
+    assert begun["seeds"] == [0, 1, 2, 3] and begun["fingerprint"] == "other"
+    assert files(tmp_path) == ["T1.json", "T1.partial.json"]
+    assert (tmp_path / "quick" / "T1.json").read_bytes() == before
+
+
+def test_the_new_record_takes_its_place_with_as_many_seeds(tmp_path, monkeypatch):
+    old = run(tmp_path, 5)
+    changed(monkeypatch)
+    run(tmp_path, 4)
+    calls.clear()
+    new = run(tmp_path, [0, 1, 2, 3, 9])
+    assert {seed for _, seed, *_ in calls} == {9, 0}  # and seed 0 again, with other threads
+    assert files(tmp_path) == ["T1.json"] and new["seeds"] == [0, 1, 2, 3, 9]
+    (before,) = new["superseded"]
+    assert before == {
+        name: old[name]
+        for name in ("verdict", "mean_difference", "interval", "seeds", "effect", "commit")
+    } | {"fingerprint": old["fingerprint"]}
+    changed(monkeypatch, "third")
+    verdicts = [each["fingerprint"] for each in run(tmp_path, 5)["superseded"]]
+    assert verdicts == [old["fingerprint"], "other"]
+
+
+def test_a_verdict_that_was_none_is_not_history(tmp_path, monkeypatch):
+    run(tmp_path, 2)
+    changed(monkeypatch)
+    assert run(tmp_path, 2)["superseded"] == []
+
+
+def test_a_failing_experiment_leaves_the_record_of_other_code(tmp_path, monkeypatch):
     run(tmp_path)
-    monkeypatch.setattr("avcore.claims.engine.fingerprint", lambda claim: "other")
+    changed(monkeypatch)
     failing = claim(experiment=lambda **_: {"iou": math.nan})
     monkeypatch.setattr(failing.experiment, "__qualname__", "experiment")
     with pytest.raises(AvcoreError, match="not a finite number"):
         run(tmp_path, one=failing)
-    assert [path.name for path in (tmp_path / "quick").iterdir()] == ["T1.json"]
+    assert files(tmp_path) == ["T1.json"]
 
 
-def test_runs_of_other_code_are_not_mixed_in(tmp_path, monkeypatch):
-    run(tmp_path)
-    monkeypatch.setattr("avcore.claims.engine.fingerprint", lambda claim: "other")
-    with pytest.warns(UserWarning, match=r"kept as T1.from-other-code-1.json.old"):
-        record = run(tmp_path, seeds=[3])
-    assert record["seeds"] == [3] and record["fingerprint"] == "other"
-
-
-def printed(tmp_path, monkeypatch, **changes: str) -> str:
-    """Fingerprint of an experiment in two small modules, some lines of them changed."""
-    lines = {
-        "start": '''"""One."""''',
-        "import": "from avcore import other; from avcore.other import LIMIT as limit",
-        "experiment": "def experiment(): return other.helper(limit)",
-        "beside": "def beside(): return 1",
-    }
-    others = {
-        "loose": "print('imported')",
-        "limit": "LIMIT = 3",
-        "helper": "def helper(x): return Thing(x).run()",
-        "thing": "class Thing(int):\n    def run(self): return self",
-        "unused": "def unused(): return 1",
-    }
-    for name, text in {"first": lines, "other": others}.items():
-        chosen = (changes.get(key, line) for key, line in text.items())
-        (tmp_path / f"{name}.py").write_text("\n".join(chosen))
-    files = {"avclaimtest": tmp_path / "first.py", "avcore.other": tmp_path / "other.py"}
-    monkeypatch.setattr(fingerprints, "_source_of", files.get)
-    start = claim(experiment=lambda: None)
-    monkeypatch.setattr(start.experiment, "__module__", "avclaimtest")
-    monkeypatch.setattr(start.experiment, "__qualname__", "experiment")
-    return fingerprints.fingerprint(start)
-
-
-@pytest.mark.parametrize(
-    ("part", "text", "counts"),
-    [
-        ("start", '''"""Two."""  # why''', False),
-        (
-            "experiment",
-            '''def experiment():\n    """Say."""\n    return (other.helper(limit))''',
-            False,
-        ),
-        ("beside", "def beside(): return 2", False),
-        ("unused", "def unused(): return 2", False),
-        ("experiment", "def experiment(): return other.helper(2)", True),
-        ("limit", "LIMIT = 4", True),
-        ("helper", "def helper(x): return Thing(x).run() + 1", True),
-        ("thing", "class Thing(int):\n    def run(self): return -self", True),
-        ("loose", "print('other')", True),
-    ],
-)
-def test_the_fingerprint_follows_what_the_experiment_uses(
-    tmp_path, monkeypatch, part, text, counts
-):
-    before = printed(tmp_path, monkeypatch)
-    assert (printed(tmp_path, monkeypatch, **{part: text}) != before) is counts
-
-
-def test_of_a_module_that_is_passed_on_everything_counts(tmp_path, monkeypatch):
-    uses = {"experiment": "def experiment(): return vars(other)"}
-    before = printed(tmp_path, monkeypatch, **uses)
-    assert printed(tmp_path, monkeypatch, **uses, unused="def unused(): return 2") != before
-
-
-def test_the_fingerprints_of_the_catalogue_reach_their_networks():
-    texts = fingerprints._Code().reached("avcore.papers.avc", "localisation_experiment")
-    for place in ("nn.backbones:SoundStream", "training.loop:_update", "stage.looks:frog"):
-        assert f"avcore.{place}" in texts
-    assert "avcore.papers.avc:saliency" not in texts
+def test_half_of_other_code_is_set_aside_and_not_mixed_in(tmp_path, monkeypatch):
+    run(tmp_path, 3)
+    changed(monkeypatch)
+    run(tmp_path, 1)
+    changed(monkeypatch, "third")
+    with pytest.warns(UserWarning, match=r"kept as T1.partial.from-other-code-1.json.old"):
+        record = run(tmp_path, [3])
+    assert record["seeds"] == [3] and record["fingerprint"] == "third"
 
 
 def test_a_failed_write_leaves_the_last_record(tmp_path, monkeypatch):
@@ -371,7 +291,7 @@ def test_reading_records(tmp_path, monkeypatch):
     monkeypatch.setattr("avcore.claims.catalogue.CLAIMS", known)
     monkeypatch.setenv("AVCORE_RESULTS", str(tmp_path))
     assert engine.load_record("T1", "quick") is None
-    run(None, results_dir=None)
+    run(None, 5, results_dir=None)
     assert engine.load_record("T1", "quick")["verdict"] == "reproduced"
     for scale in ("smoke", "quick", "full"):
         assert recorded("T1", scale)["scale"] == "quick"
@@ -392,7 +312,7 @@ def test_reading_records(tmp_path, monkeypatch):
         ({"seeds": [0, -1]}, "list of seeds"),
         ({"device": "gpu"}, "unknown device"),
         ({"one": claim(scales=("full",))}, "run at full, not quick"),
-        ({"one": claim(metric="speed")}, "gives iou, other, but not speed"),
+        ({"one": claim(**sides("speed"))}, "gives iou, other, but not speed"),
         ({"one": claim(experiment=lambda **_: {"iou": math.nan})}, "not a finite number"),
     ],
 )
