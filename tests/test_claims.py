@@ -10,8 +10,7 @@ from dataclasses import replace
 import pytest
 
 from avcore import claims as engine
-from avcore.claims import Claim, Gate, Reported, Side, recorded
-from avcore.claims import load_records
+from avcore.claims import Claim, Reported, Side, load_records, recorded
 from avcore.support import AvcoreError
 
 calls = []

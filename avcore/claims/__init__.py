@@ -1,7 +1,7 @@
 """Claims are data: what a paper says, the experiment that tests it, and what came out.
 
 `CLAIMS` lists them, `reproduce` runs them (paired by seed, resumable) and records one JSON file
-a claim, `recorded` reads it back, `verdict` is the rule that judges.
+per claim, `recorded` reads it back, `verdict` is the rule that judges, `registry` publishes all.
 """
 
 from avcore.claims.catalogue import CLAIMS, find_claim
@@ -15,6 +15,7 @@ from avcore.claims.record import (
     recorded,
     results_folder,
 )
+from avcore.claims.registry import registry
 from avcore.claims.statistics import (
     VERDICTS,
     compare,
@@ -41,6 +42,7 @@ __all__ = [
     "p_value",
     "record_path",
     "recorded",
+    "registry",
     "reproduce",
     "results_folder",
     "run_claim",
