@@ -2,54 +2,22 @@
 
 import json
 import math
-import os
 import re
 from collections import defaultdict
 from dataclasses import replace
 
 import pytest
+import torch
 
 from avcore import claims as engine
-from avcore.claims import Claim, Reported, Side, load_records, recorded
+from avcore.claims import Gate, Side, load_records
 from avcore.support import AvcoreError
-
-calls = []
-
-
-def experiment(variant, seed, scale, device):
-    """A pretended training: "good" beats "bad" by 0.2, and by a little more with each seed."""
-    calls.append((variant, seed, scale, device))
-    return {"iou": 0.1 + 0.01 * seed + (0.2 + 0.001 * seed) * (variant == "good"), "other": seed}
-
-
-def claim(**changes) -> Claim:
-    given = {
-        "id": "T1",
-        "paper": "a paper",
-        "sentence": "Good is better than bad.",
-        "experiment": experiment,
-        "treatment": Side("good", "iou"),
-        "baseline": Side("bad", "iou"),
-        "effect": 0.02,
-        "planned": 5,
-        "reported": (Reported("IoU, good", 51.4, "%", "its readme"),),
-    }
-    return Claim(**{**given, **changes})
+from tests.pretended import calls, changed, claim, experiment, run, sides
 
 
 @pytest.fixture(autouse=True)
 def _forget_calls():
     calls.clear()
-
-
-def sides(metric, treatment="good", baseline="bad"):
-    return {"treatment": Side(treatment, metric), "baseline": Side(baseline, metric)}
-
-
-def run(tmp_path, seeds=3, scale="quick", one=None, **options):
-    one = one or claim()
-    options = {"device": "cpu", "results_dir": tmp_path, **options}
-    return engine.reproduce([one.id], scale, seeds, claims={one.id: one}, **options)[one.id]
 
 
 # --- running and recording ------------------------------------------------------------------
@@ -113,6 +81,131 @@ def test_claims_on_one_experiment_share_its_runs(tmp_path):
     assert len(calls) == 6 and other["differences"] == [0, 0, 0]
 
 
+def test_claims_share_runs_whatever_their_sides_words_and_effects(tmp_path):
+    run(tmp_path, [0, 1])
+    calls.clear()
+    both = {"treatment": Side("good", "iou"), "baseline": Side("good", "other")}
+    other = claim(id="T2", **both, effect=0.5, sentence="Other words.", paper="another")
+    assert run(tmp_path, [0, 1], one=other)["seeds"] == [0, 1] and calls == []
+    assert run(tmp_path, [1, 2], one=claim(id="T3"))["seeds"] == [1, 2]  # seed 0 was not asked for
+    assert {seed for _, seed, *_ in calls} == {2}
+
+
+def test_runs_of_another_scale_are_not_shared(tmp_path):
+    run(tmp_path, 1)
+    assert run(tmp_path, 1, "full")["scale"] == "full"
+    assert [scale for *_, scale, _ in calls] == ["quick"] * 2 + ["full"] * 2
+
+
+def test_two_metrics_of_one_run_are_two_sides(tmp_path):
+    both = {"treatment": Side("good", "other"), "baseline": Side("good", "iou")}
+    record = run(tmp_path, 2, one=claim(**both))
+    assert calls == [("good", seed, "quick", "cpu") for seed in (0, 1)]
+    assert record["differences"] == pytest.approx([0 - 0.3, 1 - 0.311])
+    assert record["baseline"] == {"variant": "good", "metric": "iou"}
+
+
+def test_the_planned_seeds_are_the_default(tmp_path):
+    fresh = claim(first_seed=20)
+    record = run(tmp_path, None, one=fresh)
+    assert record["seeds"] == [20, 21, 22, 23, 24] and record["verdict"] == "reproduced"
+    assert run(tmp_path, None, "smoke", one=fresh)["seeds"] == [20]
+    assert run(tmp_path, 2, "full", one=fresh)["seeds"] == [20, 21]
+
+
+def test_fewer_seeds_than_planned_are_not_judged(tmp_path):
+    assert run(tmp_path, 7, one=claim(planned=8))["verdict"] == "not judged"
+    assert run(tmp_path, 8, one=claim(planned=8))["verdict"] == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("gate", "fails"),
+    [
+        (Gate("good", "iou", above=0.305), False),  # 0.300, 0.311, …: on average
+        (Gate("good", "iou", above=0.305, every_run=True), True),
+        (Gate("good", "iou", above=0.4), True),
+        (Gate("bad", "iou", above="other"), True),
+        (Gate("bad", "iou", below="other"), False),
+        (Gate("third", "iou", below=0.2), False),  # a variant that is no side
+        (Gate("third", "iou", above=0.2), True),
+    ],
+)
+def test_a_claim_whose_gate_fails_is_not_testable_here(tmp_path, gate, fails):
+    record = run(tmp_path, 5, one=claim(gates=(gate,)))
+    assert record["verdict"] == ("not testable here" if fails else "reproduced")
+    assert record["gates_failed"] == ([str(gate)] if fails else [])
+    assert (record["holm"] is None) == fails
+
+
+def test_a_gate_has_one_limit():
+    for limits in ({}, {"above": 0.1, "below": 0.2}):
+        with pytest.raises(AvcoreError, match="either `above` or `below`"):
+            Gate("good", "iou", **limits)
+
+
+def test_one_seed_is_run_again_with_other_threads(tmp_path):
+    def noisy(variant, seed, scale, device):
+        calls.append((variant, seed, torch.get_num_threads()))
+        return {"iou": seed + 0.001 * torch.get_num_threads() + (variant == "good")}
+
+    usual, other = torch.get_num_threads(), 2 if torch.get_num_threads() == 1 else 1
+    one = claim(experiment=noisy)
+    record = run(tmp_path, 5, one=one)
+    assert len(calls) == 11 and calls[-1] == ("good", 0, other)
+    assert record["repeat"]["values"]["iou"] == pytest.approx(1 + 0.001 * other)
+    assert record["noise"]["seed"] == 0 and record["noise"]["threads"] == [usual, other]
+    assert record["noise"]["spread"] == pytest.approx(0.001 * abs(usual - other))
+    assert torch.get_num_threads() == usual and len(record["runs"]) == 10
+    run(tmp_path, 5, one=one), run(tmp_path, 5, one=claim(id="T2", experiment=noisy))
+    assert len(calls) == 11  # once for all claims with this treatment
+    run(tmp_path, 5, one=claim(id="T3", experiment=noisy, **sides("iou", "bad", "good")))
+    assert calls[11:] == [("bad", 0, other)]
+
+
+def test_the_number_of_threads_comes_back_after_a_failure(tmp_path):
+    def fails(variant, seed, scale, device):
+        torch.set_num_threads(3)
+        raise AvcoreError("no")
+
+    usual = torch.get_num_threads()
+    with pytest.raises(AvcoreError, match="no"):
+        run(tmp_path, one=claim(experiment=fails))
+    assert torch.get_num_threads() == usual
+
+
+def test_nothing_is_run_again_for_a_claim_that_is_not_judged(tmp_path):
+    assert run(tmp_path, 4)["noise"] is None and len(calls) == 8
+    assert run(tmp_path, 5, "smoke")["noise"] is None and len(calls) == 18
+
+
+def test_holm_corrects_over_the_judged_claims_of_a_paper(tmp_path):
+    known = {
+        "T1": claim(),
+        "T2": claim(id="T2", **sides("other")),
+        "T3": claim(id="T3", planned=9),
+        "T4": claim(id="T4", paper="another"),
+    }
+    records = engine.reproduce(None, "quick", 5, tmp_path, "cpu", claims=known)
+    assert records["T2"]["verdict"] == "no effect that counts"
+    assert records["T1"]["holm"]["claims"] == 2 and records["T1"]["holm"]["survives"]
+    assert records["T1"]["holm"]["p_value"] == pytest.approx(2 * records["T1"]["p_value"])
+    assert records["T2"]["holm"]["survives"] is None and records["T3"]["holm"] is None
+    assert records["T4"]["holm"]["claims"] == 1
+    alone = engine.reproduce(["T1"], "quick", 5, tmp_path, "cpu", claims=known)
+    assert alone["T1"]["holm"]["claims"] == 2  # the others count though they were not run
+    assert "holm" not in json.loads((tmp_path / "quick" / "T1.json").read_text())
+
+
+def test_a_verdict_may_not_survive_the_correction(tmp_path):
+    def weak(variant, seed, scale, device):
+        return {"iou": (variant == "good") * [0.1, 0.3, 0.02, 0.2, 0.15][seed]}
+
+    known = {f"T{k}": claim(id=f"T{k}", experiment=weak) for k in (1, 2)}
+    records = engine.reproduce(None, "quick", 5, tmp_path, "cpu", claims=known)
+    assert {each["verdict"] for each in records.values()} == {"reproduced"}
+    assert not any(each["holm"]["survives"] for each in records.values())
+
+
 def test_a_claim_that_fails_says_contradicted(tmp_path):
     wrong = claim(**sides("iou", "bad", "good"), explanation="it is bad")
     record = run(tmp_path, 5, one=wrong)
@@ -169,135 +262,39 @@ def test_a_seed_is_paired_on_one_device(tmp_path):
     assert calls == [("good", 0, "quick", "cpu")]
 
 
-# --- damaged and foreign files --------------------------------------------------------------
+# --- evidence is of committed code ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1, "id": "T1"}', "\xff"])
-def test_a_damaged_file_is_set_aside_named_and_made_again(tmp_path, content):
-    path = tmp_path / "quick" / "T1.json"
-    path.parent.mkdir()
-    path.write_bytes(content.encode("latin-1"))
-    said = []
-    assert run(tmp_path, progress=said.append)["seeds"] == [0, 1, 2]
-    assert "T1.json is damaged" in said[0]
-    assert (tmp_path / "quick" / "T1.damaged-1.json.old").read_bytes() == content.encode("latin-1")
+@pytest.mark.parametrize("commit", ["abc+dirty", None])
+def test_the_book_s_own_results_take_committed_code_only(tmp_path, monkeypatch, commit):
+    monkeypatch.setattr("avcore.environment.commit", lambda: commit)
+    monkeypatch.setattr("avcore.claims.engine.BOOK_RESULTS", tmp_path / "own")
+    for folder in (tmp_path / "own", tmp_path / "x" / ".." / "own"):
+        with pytest.raises(AvcoreError, match="committed code only: commit the changes"):
+            run(folder)
+    assert calls == [] and not (tmp_path / "own").exists()
+    assert run(tmp_path / "elsewhere")["commit"] == commit
+    run(tmp_path / "own", 1, "smoke")  # no evidence anyway
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda record: record["runs"][0]["values"].update(iou=math.nan),
-        lambda record: record["runs"][0]["values"].update(iou="1e3"),
-        lambda record: record["runs"][0].pop("hardware"),
-        lambda record: record["runs"][0].update(seed=0.0),
-        lambda record: record.pop("fingerprint"),
-        lambda record: record.update(runs=None),
-    ],
-)
-def test_a_record_that_lacks_something_is_damaged(tmp_path, damage):
-    path = tmp_path / "quick" / "T1.json"
-    record = run(tmp_path)
-    damage(record)
-    path.write_text(json.dumps(record))
-    with pytest.warns(UserWarning, match=r"damaged: kept as T1.damaged-1.json.old"):
-        assert run(tmp_path)["seeds"] == [0, 1, 2]
-    assert len(calls) == 12
+def test_a_tree_that_is_edited_during_the_runs_is_noticed(tmp_path, monkeypatch):
+    commits = iter(["abc", "abc", "abc", "abc+dirty"])
+    monkeypatch.setattr("avcore.environment.commit", lambda: next(commits))
+    monkeypatch.setattr("avcore.claims.engine.BOOK_RESULTS", tmp_path)
+    with pytest.raises(AvcoreError, match="committed code only"):
+        run(tmp_path)
+    kept = json.loads((tmp_path / "quick" / "T1.json").read_text())
+    assert [each["commit"] for each in kept["runs"]] == ["abc"]
 
 
-# --- evidence is replaced by evidence -------------------------------------------------------
+def test_code_that_changes_during_a_run_is_not_recorded(tmp_path, monkeypatch):
+    def edits(variant, seed, scale, device):
+        changed(monkeypatch, f"{variant} {seed}")
+        return experiment(variant, seed, scale, device)
 
-
-def changed(monkeypatch, code="other"):
-    """As if the code of all experiments had been changed."""
-    monkeypatch.setattr("avcore.claims.engine.fingerprint", lambda claim: code)
-
-
-def files(tmp_path):
-    return sorted(path.name for path in (tmp_path / "quick").iterdir())
-
-
-def test_a_record_of_other_code_stays_while_the_new_one_has_fewer_seeds(tmp_path, monkeypatch):
-    run(tmp_path, 5)
-    before = (tmp_path / "quick" / "T1.json").read_bytes()
-    changed(monkeypatch)
-    begun = run(tmp_path, 4)
-    assert begun["seeds"] == [0, 1, 2, 3] and begun["fingerprint"] == "other"
-    assert files(tmp_path) == ["T1.json", "T1.partial.json"]
-    assert (tmp_path / "quick" / "T1.json").read_bytes() == before
-
-
-def test_the_new_record_takes_its_place_with_as_many_seeds(tmp_path, monkeypatch):
-    old = run(tmp_path, 5)
-    changed(monkeypatch)
-    run(tmp_path, 4)
-    calls.clear()
-    new = run(tmp_path, [0, 1, 2, 3, 9])
-    assert {seed for _, seed, *_ in calls} == {9, 0}  # and seed 0 again, with other threads
-    assert files(tmp_path) == ["T1.json"] and new["seeds"] == [0, 1, 2, 3, 9]
-    (before,) = new["superseded"]
-    assert before == {
-        name: old[name]
-        for name in ("verdict", "mean_difference", "interval", "seeds", "effect", "commit")
-    } | {"fingerprint": old["fingerprint"]}
-    changed(monkeypatch, "third")
-    verdicts = [each["fingerprint"] for each in run(tmp_path, 5)["superseded"]]
-    assert verdicts == [old["fingerprint"], "other"]
-
-
-def test_a_verdict_that_was_none_is_not_history(tmp_path, monkeypatch):
-    run(tmp_path, 2)
-    changed(monkeypatch)
-    assert run(tmp_path, 2)["superseded"] == []
-
-
-def test_a_failing_experiment_leaves_the_record_of_other_code(tmp_path, monkeypatch):
-    run(tmp_path)
-    changed(monkeypatch)
-    failing = claim(experiment=lambda **_: {"iou": math.nan})
-    monkeypatch.setattr(failing.experiment, "__qualname__", "experiment")
-    with pytest.raises(AvcoreError, match="not a finite number"):
-        run(tmp_path, one=failing)
-    assert files(tmp_path) == ["T1.json"]
-
-
-def test_half_of_other_code_is_set_aside_and_not_mixed_in(tmp_path, monkeypatch):
-    run(tmp_path, 3)
-    changed(monkeypatch)
-    run(tmp_path, 1)
-    changed(monkeypatch, "third")
-    with pytest.warns(UserWarning, match=r"kept as T1.partial.from-other-code-1.json.old"):
-        record = run(tmp_path, [3])
-    assert record["seeds"] == [3] and record["fingerprint"] == "third"
-
-
-def test_a_failed_write_leaves_the_last_record(tmp_path, monkeypatch):
-    run(tmp_path, seeds=1)
-    before = (tmp_path / "quick" / "T1.json").read_text()
-
-    def full_disk(descriptor):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="no space"):
-        run(tmp_path, seeds=2)
-    assert (tmp_path / "quick" / "T1.json").read_text() == before
-    assert [path.name for path in (tmp_path / "quick").iterdir()] == ["T1.json"]
-
-
-def test_reading_records(tmp_path, monkeypatch):
-    known = {"T1": claim(), "T2": claim(id="T2")}
-    monkeypatch.setattr("avcore.claims.record.CLAIMS", known)
-    monkeypatch.setattr("avcore.claims.catalogue.CLAIMS", known)
-    monkeypatch.setenv("AVCORE_RESULTS", str(tmp_path))
-    assert engine.load_record("T1", "quick") is None
-    run(None, 5, results_dir=None)
-    assert engine.load_record("T1", "quick")["verdict"] == "reproduced"
-    for scale in ("smoke", "quick", "full"):
-        assert recorded("T1", scale)["scale"] == "quick"
-    assert recorded("T2", "smoke") is None
-    (tmp_path / "quick" / "T2.json").write_text("{")
-    with pytest.warns(UserWarning, match=r"T2.json is damaged"):
-        assert list(engine.load_records("quick")) == ["T1"]
+    with pytest.raises(AvcoreError, match="was changed since the runs began"):
+        run(tmp_path, one=claim(experiment=edits))
+    assert not list(tmp_path.rglob("*.json"))
 
 
 # --- errors ---------------------------------------------------------------------------------
@@ -309,6 +306,7 @@ def test_reading_records(tmp_path, monkeypatch):
         ({"scale": "huge"}, "unknown scale 'huge'; choose one of smoke, quick, full"),
         ({"seeds": 0}, "at least 1"),
         ({"seeds": [0, -1]}, "list of seeds"),
+        ({"seeds": [0.5]}, "list of seeds"),
         ({"device": "gpu"}, "unknown device"),
         ({"one": claim(scales=("full",))}, "run at full, not quick"),
         ({"one": claim(**sides("speed"))}, "gives iou, other, but not speed"),
@@ -321,6 +319,32 @@ def test_wrong_requests_are_named_before_anything_is_lost(tmp_path, options, wor
     assert not list(tmp_path.rglob("*.json"))
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"direction": "up"}, "higher, lower, equal"),
+        ({"effect": -1}, "from 0 up"),
+        ({"direction": "equal", "effect": 0.0}, "wants a margin"),
+        ({"kind": "theirs"}, "paper, ours, by construction"),
+        ({"treatment": "good"}, r"each a Side\(variant, metric\)"),
+        ({"treatment": Side("bad", "iou")}, "compares bad: iou with itself"),
+        ({"planned": 0}, "planned is a whole number from 1 up, not 0"),
+        ({"first_seed": -1}, "first_seed is a whole number from 0 up"),
+        ({"id": "../x"}, "letters and digits"),
+    ],
+)
+def test_a_claim_that_makes_no_sense_is_refused(changes, words):
+    with pytest.raises(AvcoreError, match=words):
+        claim(**changes)
+
+
+def test_an_explanation_may_name_other_values_of_the_runs(tmp_path):
+    why = "{treatment_run[other].mean:.1f} and {baseline_run[other].far:.1f}"
+    assert run(tmp_path, 3, one=claim(explanation=why))["explanation"] == "1.0 and 2.0"
+    with pytest.raises(AvcoreError, match="explanation of T1 asks for 'speed'"):
+        claim(explanation="{treatment_run[speed].mean}").explained([{"iou": 1}], [{"iou": 0}])
+
+
 def test_an_unknown_claim_is_named():
     with pytest.raises(AvcoreError, match=r"unknown claim 'Z9'; the claims are C7"):
         engine.reproduce(["Z9"])
@@ -331,4 +355,5 @@ def test_an_unknown_claim_is_named():
 def test_the_catalogue_is_well_formed():
     for claim_id, one in engine.CLAIMS.items():
         assert claim_id == one.id and one.sentence.endswith(".")
-        assert one.treatment != one.baseline and set(one.scales) <= {"smoke", "quick", "full"}
+        assert one.effect > 0 and set(one.scales) <= {"smoke", "quick", "full"}
+        assert one.planned >= 5 and one.paper[:4] != "ours"

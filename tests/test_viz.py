@@ -529,8 +529,8 @@ def test_results_table_never_invents_a_figure() -> None:
         {"quantity": "AP", "recorded": {"mean": 0.3, "interval": (0.2, 0.4), "n": 5}},
     ], "Results"))  # fmt: skip
     words = " ".join(" ".join(parts) for parts in page.text.values())
-    for expected in ("not available", "none yet", "−0.25", "0.5", "[0.252, 0.748]", "3 seeds", "23.5%",
-                     "[0.2, 0.4]", "5 seeds"):  # fmt: skip
+    for expected in ("not available", "none yet", "−0.25", "0.5", "[0.252, 0.748]", "3 seeds",
+                     "23.5%", "[0.2, 0.4]", "5 seeds"):  # fmt: skip
         assert expected in words, expected
     with pytest.raises(AvcoreError, match="wants 'quantity'"):
         viz.results_table([{"quantity": "x", "papers": 1}])

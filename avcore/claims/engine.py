@@ -207,8 +207,7 @@ class _Work:
         for file in sorted(files, key=lambda each: (each not in own, each)):
             with contextlib.suppress(DamagedRecord, FutureRecord):
                 found = read_evidence(file)
-                name = self.claim.experiment_name
-                if (found.claim.experiment_name, found.fingerprint) == (name, self.code):
+                if found.is_of(self.claim.experiment_name, self.code):
                     yield found
 
     def known(self, wanted: Sequence[int]) -> Known:

@@ -20,8 +20,15 @@ from avcore.environment import ROOT
 from avcore.support import SCALES, AvcoreError, atomic_write, by_scale
 
 FORMAT = 2
-RUN_FIELDS = {
-    "variant", "seed", "values", "seconds", "device", "hardware", "commit", "versions", "threads",
+NUMBER, WORD = (int, float), (str,)  # exact types: True is no number
+RUN = {
+    "variant": WORD, "seed": (int,), "values": (dict,), "seconds": NUMBER, "device": WORD,
+    "hardware": WORD, "commit": (str, type(None)), "versions": (dict,),
+    "threads": (int, type(None)),
+}  # fmt: skip
+HISTORY = {
+    "verdict": WORD, "mean_difference": NUMBER, "interval": (list,), "seeds": (list,),
+    "effect": NUMBER, "fingerprint": WORD, "commit": (str, type(None)),
 }  # fmt: skip
 UNREADABLE = (  # what a file of anybody's making may lead to
     OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError,
@@ -63,11 +70,14 @@ class Evidence:
     superseded: tuple[dict[str, Any], ...] = ()
     format: int = FORMAT
 
+    def is_of(self, experiment: str, code: str) -> bool:
+        """Whether the runs are of this experiment and code; the first format hashed otherwise."""
+        made = (self.format, self.claim.experiment_name, self.fingerprint)
+        return made == (FORMAT, experiment, code)
+
     def belongs_to(self, claim: Claim, code: str) -> bool:
         """Whether the runs were made by this code for the claim as it is declared now."""
-        return (
-            self.format == FORMAT and self.fingerprint == code and self.claim.design == claim.design
-        )
+        return self.is_of(claim.experiment_name, code) and self.claim.design == claim.design
 
     @property
     def seeds(self) -> int:
@@ -96,9 +106,7 @@ class Evidence:
         record = self.record()
         if record["verdict"] == NOT_JUDGED:
             return self.superseded
-        names = ("verdict", "mean_difference", "interval", "seeds", "effect")
-        names += ("fingerprint", "commit")
-        return (*self.superseded, {name: record[name] for name in names})
+        return (*self.superseded, {name: record[name] for name in HISTORY})
 
 
 def results_folder(results_dir: str | Path | None = None) -> Path:
@@ -213,10 +221,10 @@ def _from_format_2(content: Record) -> Evidence:
     return Evidence(
         claim=claim,
         scale=content["scale"],
-        fingerprint=str(content["fingerprint"]),
-        runs=tuple(_checked(run) for run in content["runs"]),
-        repeat=None if repeat is None else _checked(repeat),
-        superseded=tuple(_checked_verdict(each) for each in content["superseded"]),
+        fingerprint=_typed({"fingerprint": WORD}, content)["fingerprint"],
+        runs=tuple(_checked_run(run) for run in content["runs"]),
+        repeat=None if repeat is None else _checked_run(repeat),
+        superseded=tuple(_checked_history(each) for each in content["superseded"]),
     )
 
 
@@ -229,37 +237,41 @@ def _from_format_1(content: Record) -> Evidence:
         baseline=Side(content["baseline"], metric),
         effect=content["margin"],
     )
-    names = ("verdict", "mean_difference", "interval", "seeds", "fingerprint", "commit")
-    told = {name: content[name] for name in names} | {"effect": content["margin"]}
+    told = {name: content.get(name, content["margin"]) for name in HISTORY}  # effect: the margin
     judged = content["verdict"] != NOT_JUDGED
     return Evidence(
         claim=claim,
         scale=content["scale"],
-        fingerprint=str(content["fingerprint"]),
-        runs=tuple(_checked({"threads": None} | run) for run in content["runs"]),
-        superseded=(_checked_verdict(told),) if judged else (),
+        fingerprint=_typed({"fingerprint": WORD}, content)["fingerprint"],
+        runs=tuple(_checked_run({"threads": None} | run) for run in content["runs"]),
+        superseded=(_checked_history(told),) if judged else (),
         format=1,
     )
 
 
-def _checked(run: Run) -> Run:
+def _checked_run(run: Run) -> Run:
     """The run, if all is there that a record says of a run, with numbers that are numbers."""
-    numbers = [*run["values"].values(), run["seconds"]]
-    whole = (
-        RUN_FIELDS <= run.keys()
-        and type(run["variant"]) is str
-        and type(run["seed"]) is int
-        and all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
-    )
-    if not whole:
-        raise ValueError("a run lacks something")
+    for number in [*_typed(RUN, run)["values"].values(), run["seconds"]]:
+        if type(number) not in NUMBER or not math.isfinite(number):
+            raise ValueError("a value is no finite number")
     return run
 
 
-def _checked_verdict(superseded: dict[str, Any]) -> dict[str, Any]:
-    if superseded["verdict"] not in VERDICTS or not all(map(math.isfinite, superseded["seeds"])):
+def _checked_history(superseded: dict[str, Any]) -> dict[str, Any]:
+    """An earlier verdict, if it is one."""
+    told = _typed(HISTORY, superseded)
+    numbers = [told["mean_difference"], told["effect"], *told["interval"], *told["seeds"]]
+    if told["verdict"] not in VERDICTS or not all(type(each) in NUMBER for each in numbers):
         raise ValueError("a verdict that is none")
-    return superseded
+    return told
+
+
+def _typed(types: dict[str, tuple[type, ...]], content: Record) -> Record:
+    """What `types` names, if each is there and exactly of one of its types."""
+    for name, allowed in types.items():
+        if type(content[name]) not in allowed:
+            raise TypeError(f"{name} is a {type(content[name]).__name__}")
+    return {name: content[name] for name in types}
 
 
 def save(evidence: Evidence, path: Path) -> None:
