@@ -11,6 +11,11 @@ from avcore.claims import Gate, Side, is_current, load_record, load_records, rec
 from avcore.support import AvcoreError
 from tests.pretended import calls, changed, claim, files, run
 
+HISTORY = {
+    "verdict": "reproduced", "mean_difference": 0.2, "interval": [0.1, 0.3], "seeds": [0, 1],
+    "effect": 0.0, "fingerprint": "f00", "commit": None,
+}  # fmt: skip
+
 
 @pytest.fixture(autouse=True)
 def _forget_calls():
@@ -75,6 +80,9 @@ def test_a_damaged_file_is_set_aside_named_and_made_again(tmp_path, content):
         lambda record: record.update(superseded=[{"verdict": "certain"}]),
         lambda record: record.update(superseded="reproduced"),
         lambda record: record.update(superseded=[record["runs"][0]]),
+        lambda record: record.update(superseded=[{**HISTORY, "seeds": ["0"]}]),
+        lambda record: record.update(superseded=[{**HISTORY, "mean_difference": math.nan}]),
+        lambda record: record["runs"][0].update(versions={"torch": math.inf}),
         lambda record: record.update(repeat={"values": {}}),
         lambda record: record.update(fingerprint=None),
     ],
@@ -188,6 +196,21 @@ def test_a_summary_that_was_tampered_with_is_computed_again(tmp_path):
     del record["confidence"]
     path.write_text(json.dumps(record))
     assert load_records("quick", tmp_path, claims={"T1": claim()})["T1"] == true
+
+
+def test_an_explanation_that_cannot_be_filled_stops_no_other_claim(tmp_path):
+    known = {"T1": claim(explanation="{baseline_run[speed].mean}"), "T2": claim(id="T2")}
+    run(tmp_path, 2, one=known["T2"])
+    run(tmp_path, 2)
+    with pytest.warns(UserWarning, match="the explanation of T1 asks for 'speed'"):
+        assert list(load_records("quick", tmp_path, claims=known)) == ["T2"]
+
+
+def test_earlier_verdicts_are_read_as_they_were_written(tmp_path):
+    path = tmp_path / "quick" / "T1.json"
+    written = run(tmp_path, 2) | {"superseded": [HISTORY]}
+    path.write_text(json.dumps(written))
+    assert run(tmp_path, 3)["superseded"] == [HISTORY]
 
 
 def test_damage_in_one_file_stops_no_other_claim(tmp_path):

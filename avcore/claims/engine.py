@@ -15,20 +15,17 @@ import torch
 from avcore import environment
 from avcore.claims.catalogue import CLAIMS, find_claim
 from avcore.claims.claim import Claim
-from avcore.claims.fingerprint import fingerprint
-from avcore.claims.record import (
+from avcore.claims.evidence import (
     DamagedRecord,
     Evidence,
     FutureRecord,
     Record,
-    load_records,
-    present,
     read_evidence,
-    record_path,
-    results_folder,
     save,
     set_aside,
 )
+from avcore.claims.fingerprint import fingerprint
+from avcore.claims.record import load_records, present, record_path, results_folder
 from avcore.claims.statistics import FEWEST_SEEDS
 from avcore.claims.summary import Run, complete_seeds, corrected
 from avcore.environment import ROOT
@@ -246,7 +243,7 @@ class _Work:
         if place is not None:
             same = place.belongs_to(self.claim, self.code)
             fresh = replace(fresh, superseded=place.superseded if same else place.history())
-            path = self.path if same or fresh.seeds >= place.seeds else self.partial
+            path = self.path if same or fresh.n_seeds >= place.n_seeds else self.partial
         self.make_room(path, say or warnings.warn)
         save(fresh, path)
         if path == self.path:

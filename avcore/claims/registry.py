@@ -9,7 +9,8 @@ from typing import Any
 
 from avcore.claims.catalogue import CLAIMS
 from avcore.claims.claim import Claim
-from avcore.claims.record import Record, is_current, load_records
+from avcore.claims.evidence import Record
+from avcore.claims.record import is_current, load_records
 from avcore.support import atomic_write
 
 FORMAT = 1
