@@ -1,7 +1,13 @@
 """A pretended experiment and a claim on it, for the tests of the claims engine."""
 
+import functools
+import os
+
+import torch
+
 from avcore import claims as engine
 from avcore.claims import Claim, Reported, Side
+from avcore.support import AvcoreError
 
 calls = []
 
@@ -10,6 +16,19 @@ def experiment(variant, seed, scale, device):
     """A pretended training: "good" beats "bad" by 0.2, and by a little more with each seed."""
     calls.append((variant, seed, scale, device))
     return {"iou": 0.1 + 0.01 * seed + (0.2 + 0.001 * seed) * (variant == "good"), "other": seed}
+
+
+@functools.cache
+def remembered(variant, seed, scale, device):
+    """A pretended experiment that trains each network once per process, and is noisy."""
+    print("words on the way")
+    return {"iou": (variant == "good") + 0.001 * torch.get_num_threads(), "process": os.getpid()}
+
+
+def fails_when_repeated(variant, seed, scale, device):
+    if os.environ.get("PRETENDED") != str(os.getpid()):
+        raise AvcoreError("not twice")
+    return experiment(variant, seed, scale, device)
 
 
 def claim(**changes) -> Claim:

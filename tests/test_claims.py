@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections import defaultdict
 from dataclasses import replace
@@ -160,6 +161,23 @@ def test_one_seed_is_run_again_with_other_threads(tmp_path):
     assert len(calls) == 11  # once for all claims with this treatment
     run(tmp_path, 5, one=claim(id="T3", experiment=noisy, **sides("iou", "bad", "good")))
     assert calls[11:] == [("bad", 0, other)]
+
+
+def test_an_experiment_that_remembers_is_repeated_all_the_same(tmp_path):
+    one = claim(experiment="tests.pretended:remembered")
+    record = run(tmp_path, 5, one=one)
+    assert record["noise"]["spread"] == pytest.approx(0.001)
+    assert {each["values"]["process"] for each in record["runs"]} == {os.getpid()}
+    assert record["repeat"]["values"]["process"] != os.getpid()
+
+
+def test_a_repeated_run_that_fails_says_why_and_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRETENDED", str(os.getpid()))
+    one = claim(experiment="tests.pretended:fails_when_repeated")
+    with pytest.raises(AvcoreError, match=r"T1: the repeated run of .* failed: .*not twice"):
+        run(tmp_path, 5, one=one)
+    record = load_records("quick", tmp_path, claims={"T1": one})["T1"]
+    assert record["verdict"] == "reproduced" and record["noise"] is None
 
 
 def test_the_number_of_threads_comes_back_after_a_failure(tmp_path):

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from avcore import environment
+from avcore.claims.alone import run_alone
 from avcore.claims.catalogue import CLAIMS, find_claim
 from avcore.claims.claim import Claim
 from avcore.claims.evidence import (
@@ -168,15 +169,19 @@ class _Work:
         return len(seeds) >= max(self.claim.planned, FEWEST_SEEDS)
 
     def run(self, variant: str, seed: int, threads: int | None = None) -> Run:
-        """One run of the experiment, with all that the number depends on."""
+        """One run of the experiment, with all that the number depends on.
+
+        With another number of threads it is a repeated one, and gets a process of its own: an
+        experiment may keep what it has trained.
+        """
         _check_committed(self.scale, self.results_dir)
-        commit, began, usual = environment.commit(), time.perf_counter(), torch.get_num_threads()
-        try:
-            torch.set_num_threads(threads or usual)
-            experiment = self.claim.load_experiment()
-            values = experiment(variant=variant, seed=seed, scale=self.scale, device=self.device)
-        finally:
-            torch.set_num_threads(usual)
+        commit, began = environment.commit(), time.perf_counter()
+        options = {"variant": variant, "seed": seed, "scale": self.scale, "device": self.device}
+        if threads and isinstance(self.claim.experiment, str):
+            values = run_alone(self.claim.experiment, threads, **options)
+        else:
+            with _threads(threads or torch.get_num_threads()):
+                values = self.claim.load_experiment()(**options)
         if fingerprint(self.claim) != self.code:
             raise AvcoreError(CHANGED)
         return {
@@ -184,7 +189,7 @@ class _Work:
             "seed": seed,
             "values": _finite_values(values, self.claim, variant, seed),
             "seconds": round(time.perf_counter() - began, 2),
-            "threads": threads or usual,
+            "threads": threads or torch.get_num_threads(),
             "device": self.device,
             "hardware": environment.hardware(self.device),
             "commit": commit,
@@ -257,6 +262,17 @@ class _Work:
             set_aside(path, "damaged", say)
         elif path == self.partial and found and not found.belongs_to(self.claim, self.code):
             set_aside(path, "from-other-code", say)
+
+
+@contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Compute with so many threads, and as before afterwards."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def _told(claim: Claim, run: Run) -> str:

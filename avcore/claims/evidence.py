@@ -81,8 +81,8 @@ class Evidence:
 
     def record(self) -> Record:
         """The whole record; all that can be computed is."""
-        described = {"reported": [asdict(each) for each in self.claim.reported]}
-        described |= {name: getattr(self.claim, name) for name in ("paper", "kind", "sentence")}
+        described = {name: getattr(self.claim, name) for name in ("paper", "kind", "sentence")}
+        described |= {"reported": [asdict(each) for each in self.claim.reported]}
         return {
             "format": FORMAT,
             "id": self.claim.id,
