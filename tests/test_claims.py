@@ -364,7 +364,7 @@ def test_an_explanation_may_name_other_values_of_the_runs(tmp_path):
 
 
 def test_an_unknown_claim_is_named():
-    with pytest.raises(AvcoreError, match=r"unknown claim 'Z9'; the claims are C7"):
+    with pytest.raises(AvcoreError, match=r"unknown claim 'Z9'; choose one of C7"):
         engine.reproduce(["Z9"])
     with pytest.raises(AvcoreError, match="unknown claim"):
         engine.load_record("../../etc", "quick")

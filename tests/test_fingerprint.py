@@ -139,7 +139,7 @@ def test_the_fingerprints_of_the_catalogue_reach_their_networks():
     texts = fingerprints._Code().reached("avcore.papers.avc", "localisation_experiment")
     for place in ("nn.backbones:SoundStream", "training.loop:_update", "stage.looks:frog"):
         assert f"avcore.{place}" in texts
-    assert "avcore.papers.avc:saliency" not in texts
+    assert "avcore.metrics.baselines:saliency" not in texts
 
 
 def test_a_module_is_parsed_once_for_all_claims():
