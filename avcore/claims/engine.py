@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from avcore import environment
-from avcore.claims.alone import run_alone
 from avcore.claims.catalogue import CLAIMS, find_claim
 from avcore.claims.claim import Claim
 from avcore.claims.evidence import (
@@ -27,6 +22,7 @@ from avcore.claims.evidence import (
 )
 from avcore.claims.fingerprint import fingerprint
 from avcore.claims.record import load_records, present, record_path, results_folder
+from avcore.claims.run import make_run, told
 from avcore.claims.statistics import FEWEST_SEEDS
 from avcore.claims.summary import Run, complete_seeds, corrected
 from avcore.environment import ROOT
@@ -135,14 +131,13 @@ def run_claim(
             # read again: another process may have recorded runs in the meantime
             known = work.known(wanted) | {(variant, seed): run}
             work.save(known, work.known_repeat(known), progress)
-            say(_told(claim, run))
-    repeat = work.known_repeat(known)
-    if repeat is None and scale != "smoke" and work.is_complete(known):
-        seed = complete_seeds(claim, list(known.values()))[0]
-        first = known[claim.treatment.variant, seed]
-        repeat = work.run(first["variant"], seed, threads=2 if first["threads"] == 1 else 1)
+            say(told(claim, run))
+    repeat, first = work.known_repeat(known), work.to_repeat(known)
+    if repeat is None and first is not None:
+        threads = 2 if first["threads"] == 1 else 1
+        repeat = work.run(first["variant"], first["seed"], threads)
         known = work.known(wanted)
-        say(f"{_told(claim, repeat)}, again with {repeat['threads']} threads")
+        say(f"{told(claim, repeat)}, again with {repeat['threads']} threads")
     return work.save(known, repeat, progress)
 
 
@@ -164,37 +159,13 @@ class _Work:
     def partial(self) -> Path:
         return self.path.with_suffix(".partial.json")
 
-    def is_complete(self, known: Known) -> bool:
-        seeds = complete_seeds(self.claim, list(known.values()))
-        return len(seeds) >= max(self.claim.planned, FEWEST_SEEDS)
-
     def run(self, variant: str, seed: int, threads: int | None = None) -> Run:
-        """One run of the experiment, with all that the number depends on.
-
-        With another number of threads it is a repeated one, and gets a process of its own: an
-        experiment may keep what it has trained.
-        """
+        """A run that may be recorded: of committed code that nobody changed meanwhile."""
         _check_committed(self.scale, self.results_dir)
-        commit, began = environment.commit(), time.perf_counter()
-        options = {"variant": variant, "seed": seed, "scale": self.scale, "device": self.device}
-        if threads and isinstance(self.claim.experiment, str):
-            values = run_alone(self.claim.experiment, threads, **options)
-        else:
-            with _threads(threads or torch.get_num_threads()):
-                values = self.claim.load_experiment()(**options)
+        made = make_run(self.claim, variant, seed, self.scale, self.device, threads)
         if fingerprint(self.claim) != self.code:
             raise AvcoreError(CHANGED)
-        return {
-            "variant": variant,
-            "seed": seed,
-            "values": _finite_values(values, self.claim, variant, seed),
-            "seconds": round(time.perf_counter() - began, 2),
-            "threads": threads or torch.get_num_threads(),
-            "device": self.device,
-            "hardware": environment.hardware(self.device),
-            "commit": commit,
-            "versions": environment.versions(),
-        }
+        return made
 
     def found(self, path: Path) -> Evidence | None:
         """What a file of this claim holds; None when there is none or it is damaged."""
@@ -241,6 +212,14 @@ class _Work:
                 return repeat
         return None
 
+    def to_repeat(self, known: Known) -> Run | None:
+        """The run that is made again once all planned seeds are there: the treatment's first."""
+        seeds = complete_seeds(self.claim, list(known.values()))
+        if self.scale == "smoke" or len(seeds) < max(self.claim.planned, FEWEST_SEEDS):
+            return None
+        treated = (known[self.claim.treatment.variant, seed] for seed in seeds)
+        return next((run for run in treated if run["device"] == self.device), None)
+
     def save(self, known: Known, repeat: Run | None, say: Say | None) -> Record:
         """Write the record, or beside it while it holds other code's runs of more seeds."""
         fresh = Evidence(self.claim, self.scale, self.code, tuple(known.values()), repeat)
@@ -262,42 +241,6 @@ class _Work:
             set_aside(path, "damaged", say)
         elif path == self.partial and found and not found.belongs_to(self.claim, self.code):
             set_aside(path, "from-other-code", say)
-
-
-@contextlib.contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Compute with so many threads, and as before afterwards."""
-    usual = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)
-
-
-def _told(claim: Claim, run: Run) -> str:
-    """A run in one line."""
-    names = sorted(claim.needs[run["variant"]])
-    values = ", ".join(f"{name} {run['values'][name]:.4g}" for name in names)
-    return f"{claim.id} seed {run['seed']}, {run['variant']}: {values} ({run['seconds']:.0f} s)"
-
-
-def _finite_values(
-    values: Mapping[str, float], claim: Claim, variant: str, seed: int
-) -> dict[str, float]:
-    """What an experiment gave, if it is all that the claim reads, and finite."""
-    numbers = {name: float(value) for name, value in values.items()}
-    lacking = sorted(claim.needs[variant] - numbers.keys())
-    if lacking:
-        found = ", ".join(numbers)
-        raise AvcoreError(
-            f"the experiment of {claim.id} gives {found}, but not {', '.join(lacking)}"
-        )
-    bad = [name for name, value in numbers.items() if not math.isfinite(value)]
-    if bad:
-        where = f"{claim.id}, {variant}, seed {seed}"
-        raise AvcoreError(f"{where}: {', '.join(bad)} is not a finite number")
-    return numbers
 
 
 def _check_committed(scale: str, results_dir: str | Path | None) -> None:
