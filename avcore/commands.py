@@ -85,16 +85,19 @@ def verify(
 def reproduce(
     ids: Annotated[list[str] | None, typer.Argument(help="claims, such as C7; all of them")] = None,
     scale: Scale = "quick",
-    seeds: Annotated[str, typer.Option(help='how many ("3"), or which ("0,1,2")')] = "3",
+    seeds: Annotated[
+        str | None, typer.Option(help='how many ("8"), or which ("0,1,2"); the planned ones')
+    ] = None,
     device: Device = "auto",
     results: Annotated[Path | None, typer.Option(help="folder of the records")] = None,
 ) -> None:
     """Test the papers' claims: both variants with every seed, recorded after every run."""
     from avcore.claims import reproduce
 
-    records = reproduce(ids, scale, parse_seeds(seeds), results, device, _say)
+    wanted = None if seeds is None else parse_seeds(seeds)
+    records = reproduce(ids, scale, wanted, results, device, _say)
     rows = [
-        (r["id"], r["verdict"], _difference(r), r["metric"], len(r["seeds"]))
+        (r["id"], r["verdict"], _difference(r), r["treatment"]["metric"], len(r["seeds"]))
         for r in records.values()
     ]
     typer.echo(table(("claim", "verdict", "difference [95 %]", "metric", "seeds"), rows))
