@@ -47,7 +47,7 @@ def stamps(
     cache: Annotated[Path | None, typer.Option(help="where to keep them")] = None,
 ) -> None:
     """Fetch the Tux Paint stamps: photographs of animals, their sounds and spoken names."""
-    from avcore.data.stamps import fetch
+    from avcore.data.media.stamps import fetch
 
     folder = fetch(cache, progress=_show_fraction)
     credit = folder / "CREDIT.txt"
@@ -64,7 +64,7 @@ def verify(
     """Check media of your own or a data set; lists everything in it that cannot be used."""
     settings = {"avsbench-s4": "S4", "avsbench-ms3": "MS3"}
     if layout == "media":
-        from avcore.data.folder import read_folder
+        from avcore.data.media.folder import read_folder
 
         what, (usable, problems) = "classes", read_folder(folder)
     elif layout in settings:

@@ -11,7 +11,7 @@ import torch
 
 from avcore import environment
 from avcore.claims.record import results_folder
-from avcore.data import stamps
+from avcore.data.media import stamps
 
 OPTIONAL = {  # package -> the extra of avcore that brings it, and what it is for
     "lightning-fabric": ("train", "training"),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avcore.audio import log_mel
-from avcore.data import stamps
+from avcore.data.media import stamps
 from avcore.nn.backbones import SoundStream
 from avcore.papers import avc
 from avcore.stage import (

@@ -92,13 +92,13 @@ def test_the_experiments_of_the_catalogue_count_where_claims_are_run(tiny: Layou
 def test_the_media_count_where_they_are_used(
     tiny: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from avcore.data import stamps
+    from avcore.data.media import cache, stamps
 
-    assert (stamps.FOLDER, stamps.MANIFEST) == MEDIA
+    assert (stamps.FOLDER, cache.MANIFEST) == MEDIA
     monkeypatch.setenv("AVCORE_CACHE", str(tmp_path))
-    (tiny.root / "avcore/data").mkdir()
-    (tiny.root / "avcore/data/stamps.py").touch()
-    write_notebook(tiny.notebook("tiny"), "from avcore.data import stamps")
+    (tiny.root / "avcore/data/media").mkdir(parents=True)
+    (tiny.root / "avcore/data/media/stamps.py").touch()
+    write_notebook(tiny.notebook("tiny"), "from avcore.data.media import stamps")
     assert chapter_inputs(tiny, "tiny")[-1] == "absent  media"
     manifest = tmp_path.joinpath(*MEDIA)
     manifest.parent.mkdir()

@@ -25,9 +25,9 @@ from media_tree import (
 )
 from PIL import Image
 
-from avcore.data.cleaning import LEVEL, envelope, same_recordings, tidy
-from avcore.data.folder import read_folder, read_picture
-from avcore.data.read import read_audio, read_cutout, read_image
+from avcore.data.media.cleaning import LEVEL, envelope, same_recordings, tidy
+from avcore.data.media.folder import read_folder, read_picture
+from avcore.data.media.read import read_audio, read_cutout, read_image
 from avcore.stage.compose import MOVING, Stage
 from avcore.stage.media import MediaBank
 from avcore.stage.photo import Photo, PhotoSprite

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from avcore import bench, trials
-from avcore.data import stamps
+from avcore.data.media import stamps
 from avcore.stage import MOVING, Stage, render
 
 DRAWN = [name for name in trials.TRIALS if name != "photographs"]

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from avcore.data.apt import Progress
 from avcore.data.avsbench_files import read_heard, read_mask, verify
 from avcore.data.avsbench_index import SPLITS, Video, read_index
-from avcore.data.folder import Problem
-from avcore.data.read import read_image
+from avcore.data.media.apt import Progress
+from avcore.data.media.folder import Problem
+from avcore.data.media.read import read_image
 from avcore.support import AvcoreError, MediaError, require
 
 __all__ = ["AVSBench", "Batch", "Sample", "Video", "collate", "read_index", "verify"]

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avcore.data.apt import Progress
 from avcore.data.avsbench_index import FRAMES, Video, list_videos, missing
-from avcore.data.folder import Problem
-from avcore.data.read import read_audio, read_image
+from avcore.data.media.apt import Progress
+from avcore.data.media.folder import Problem
+from avcore.data.media.read import read_audio, read_image
 from avcore.nn.vggish import SAMPLE_RATE, examples
 from avcore.support import MediaError, require
 

@@ -23,7 +23,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from avcore.data.folder import Problem
+from avcore.data.media.folder import Problem
 from avcore.support import AvcoreError, MediaError
 
 SPLITS = ("train", "val", "test")

@@ -21,8 +21,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from avcore.data.cleaning import PAD
-from avcore.data.folder import MediaClass, Problem, Spoken, read_credit, read_folder
+from avcore.data.media.cleaning import PAD
+from avcore.data.media.folder import MediaClass, Problem, Spoken, read_credit, read_folder
 from avcore.stage.photo import LARGEST, Photo, PhotoSprite
 from avcore.stage.recording import Excerpt, Recording, drive, onsets
 from avcore.stage.scene import SPLITS, Performance, Word
@@ -32,12 +32,12 @@ T = TypeVar("T")
 
 
 class MediaBank:
-    """An `AssetBank` of a media folder (layout: `avcore.data.folder`); read once, whole.
+    """An `AssetBank` of a media folder (layout: `avcore.data.media.folder`); read once, whole.
 
     Parameters
     ----------
     folder
-        The media folder, such as the one that `avcore.data.stamps.fetch` makes.
+        The media folder, such as the one that `avcore.data.media.stamps.fetch` makes.
     languages
         The languages of spoken names: for all splits, or a mapping from split to languages
         (splits that it does not name use all). Then every class must have a name in them.
@@ -49,11 +49,14 @@ class MediaBank:
         Go on without what cannot be used, and list it in `problems`.
     only
         The names of the classes to keep; all of them when None.
+    groups
+        The groups of classes to keep, such as ["animal"] (`folder.read_groups`); all when None.
 
     Attributes
     ----------
-    classes, credit
-        Names from the folders as they are (escape them in pages), and the text of CREDIT.txt.
+    classes, groups, credit
+        Names from the folders as they are (escape them in pages), the group of each class, and
+        the text of CREDIT.txt.
     problems
         What was left out; empty unless `skip_bad`.
     languages
@@ -77,12 +80,11 @@ class MediaBank:
         largest: int = LARGEST,
         skip_bad: bool = False,
         only: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
     ) -> None:
         found, problems = read_folder(folder, sample_rate)
-        if only is not None:
-            if unknown := sorted(set(only) - {item.name for item in found}):
-                raise MediaError(f"{folder} has no usable class {', '.join(unknown)}")
-            found = [item for item in found if item.name in set(only)]
+        found = _chosen(folder, found, "name", only)
+        found = _chosen(folder, found, "group", groups)
         self._allowed = _by_split(languages)
         problems += (lacking := _without_words(found, self._allowed))
         left_out = {problem.item for problem in lacking}
@@ -93,6 +95,7 @@ class MediaBank:
             raise MediaError(_summary(folder, problems) + " No class is left.")
         self.name = Path(folder).name
         self.classes = tuple(item.name for item in found)
+        self.groups = tuple(item.group for item in found)
         self.credit = read_credit(folder)
         self.problems: tuple[Problem, ...] = tuple(problems)
         self.languages = tuple(sorted({word.language for item in found for word in item.words}))
@@ -191,6 +194,18 @@ class MediaBank:
 
 def _one(items: Sequence[T], rng: np.random.Generator) -> T:
     return items[int(rng.integers(len(items)))]
+
+
+def _chosen(
+    folder: str | Path, found: Sequence[MediaClass], kind: str, wanted: Sequence[str] | None
+) -> list[MediaClass]:
+    """The classes whose "name" or "group" is wanted; each that is wanted must be there."""
+    if wanted is None:
+        return list(found)
+    if unknown := sorted(set(wanted) - {getattr(item, kind) for item in found}):
+        what = "usable class" if kind == "name" else "class of the group"
+        raise MediaError(f"{folder} has no {what} {', '.join(unknown)}")
+    return [item for item in found if getattr(item, kind) in set(wanted)]
 
 
 def _shared_out(item: MediaClass, media: Mapping[str, T]) -> dict[str, list[T]]:

@@ -65,7 +65,7 @@ def chapter_inputs(layout: Layout, chapter: str) -> list[str]:
     if USES_RESULTS.search(code):
         files += sorted(layout.results.glob("*/*.json"))
     lines = [f"{_hash(code.encode())}  code cells of {chapter}", *_hash_lines(layout, files)]
-    if layout.root / "avcore" / "data" / "stamps.py" in modules:
+    if layout.root / "avcore" / "data" / "media" / "stamps.py" in modules:
         lines.append(media_line())
     return lines
 
@@ -167,7 +167,7 @@ def _module_files(name: str, root: Path) -> Iterator[Path]:
 
 def media_line() -> str:
     """Which photographs and recordings are there: chapters that use them show more with them."""
-    from avcore.data.cache import cache_folder
+    from avcore.data.media.cache import cache_folder
 
     manifest = cache_folder().joinpath(*MEDIA)
     return f"{_hash(manifest.read_bytes()) if manifest.is_file() else 'absent'}  media"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from avcore.support import MediaError
 
 LEFTOVER = ".unfinished-"
+MANIFEST = "manifest.json"  # of a fetched folder: facts about it, and the SHA-256 of every file
 
 
 def cache_folder(cache: str | Path | None = None) -> Path:
@@ -26,6 +28,59 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, **facts: object) -> None:
+    """Write what `is_whole` compares with; the facts are for people."""
+    text = json.dumps({**facts, "files": _hashes(folder)}, indent=1, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def is_whole(folder: Path, **facts: object) -> bool:
+    """Whether a folder has its manifest with these facts, and no file missing, other or foreign."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        same = all(manifest.get(key) == value for key, value in facts.items())
+        return same and manifest["files"] == _hashes(folder)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return False
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """The SHA-256 of all files but the manifest and those that a dot hides."""
+    names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
+    return {
+        name: sha256(path)
+        for name, path in names.items()
+        if path.is_file() and name != MANIFEST and "/." not in f"/{name}"
+    }
+
+
+def fetched(folder: Path, make: Callable[[Path], None], needed: int = 0, **facts: object) -> Path:
+    """The folder of the cache, made first unless it is whole (`is_whole`, with these facts).
+
+    Parameters
+    ----------
+    make
+        Called with the path of the folder to make. The folder it makes, with a manifest, is then
+        renamed into place, and what was there before is removed.
+    needed
+        Bytes that must be free.
+
+    Raises
+    ------
+    MediaError
+        What `make` raises; the disk is full, or the cache may not be written.
+    """
+    if is_whole(folder, **facts):
+        return folder
+    with workplace(folder.parent, needed) as work:
+        if not is_whole(folder, **facts):  # else another process was first
+            make(made := work / folder.name)
+            if folder.exists():
+                os.replace(folder, work / f"{folder.name}.old")
+            os.replace(made, folder)
+    return folder
 
 
 @contextlib.contextmanager
@@ -54,13 +109,6 @@ def workplace(root: Path, needed: int = 0) -> Iterator[Path]:
                 raise OSError(errno.ENOSPC, f"{needed / 1e6:.0f} MB must be free")
             with tempfile.TemporaryDirectory(prefix=LEFTOVER, dir=root) as work:
                 yield Path(work)
-
-
-def put_in_place(made: Path, target: Path) -> None:
-    """Rename the finished folder `made` to `target`; an older one goes to `made`'s workplace."""
-    if target.exists():
-        os.replace(target, made.with_name(f"{made.name}.old"))
-    os.replace(made, target)
 
 
 @contextlib.contextmanager

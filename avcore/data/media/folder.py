@@ -1,9 +1,10 @@
 """A media folder: pictures, sounds and spoken names by class, checked and made ready.
 
-The layout, the same for the stamps that `avcore.data.stamps` fetches and for a folder of one's
-own::
+The layout, the same for the stamps that `avcore.data.media.stamps` fetches and for a folder of
+one's own::
 
     CREDIT.txt              optional: shown wherever the media are shown
+    GROUPS.txt              optional: lines such as "animal: lion, sea lion"
     sea_lion/               one folder a class; its name is the class ("_" reads as a space)
         any name.png        cut-out pictures: one object on a transparent ground
         any name.wav        sounds of the class (WAV, OGG, FLAC, MP3; video containers too)
@@ -18,19 +19,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from avcore.data import read
-from avcore.data.cleaning import FRAME_RATE, PAD, active, envelope, same_recordings, tidy
+from avcore.data.media import read
+from avcore.data.media.cleaning import FRAME_RATE, PAD, active, envelope, same_recordings, tidy
 from avcore.support import MediaError
 
-CREDIT = "CREDIT.txt"
+CREDIT, GROUPS = "CREDIT.txt", "GROUPS.txt"
 FAINT = 12  # of 255: alpha up to this is dirt
 SMALLEST_PICTURE = 16  # pixels along the longer side
-SHORTEST = 0.15  # s that are heard, of a sound or a spoken name
+SHORTEST = 0.12  # s that are heard, of a sound or a spoken name
 LONGEST_NAME = 3.0  # s; what is longer says more than a name
 SOUNDS = read.SOUNDS + read.BY_CONTAINER
 
@@ -69,6 +70,8 @@ class MediaClass:
         By file name: (n,) float32, tidied.
     words
         Its spoken names.
+    group
+        What GROUPS.txt says it is, such as "animal"; "" when that does not name it.
     """
 
     name: str
@@ -76,6 +79,7 @@ class MediaClass:
     pictures: dict[str, np.ndarray]
     sounds: dict[str, np.ndarray]
     words: tuple[Spoken, ...]
+    group: str = ""
 
 
 def read_folder(
@@ -100,6 +104,8 @@ def read_folder(
     folder = Path(folder)
     problems: list[Problem] = []
     classes = [_read_class(folder, path, sample_rate, problems) for path in class_folders(folder)]
+    groups = read_groups(folder)
+    classes = [replace(item, group=groups.get(item.name.casefold(), "")) for item in classes]
     _drop_same_names(classes, problems)
     _drop_same_pictures(classes, problems)
     classes = _with("pictures", classes, problems)  # first: only seen classes claim a recording
@@ -119,8 +125,25 @@ def class_folders(folder: Path) -> list[Path]:
 
 def read_credit(folder: str | Path) -> str:
     """The credit line of a media folder; empty when it has none."""
-    path = Path(folder) / CREDIT
-    return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
+    return _text(Path(folder) / CREDIT).strip()
+
+
+def read_groups(folder: str | Path) -> dict[str, str]:
+    """The group of each class that GROUPS.txt names, by the class's name in small letters."""
+    groups: dict[str, str] = {}
+    for line in _text(Path(folder) / GROUPS).splitlines():
+        group, colon, names = line.partition(":")
+        if colon:
+            groups |= {readable(name).casefold(): group.strip() for name in names.split(",")}
+    return groups
+
+
+def _text(path: Path) -> str:
+    """What a text file says; nothing when it is not there or may not be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError:
+        return ""
 
 
 def readable(name: str) -> str:
