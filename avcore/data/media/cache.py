@@ -30,6 +30,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def contents(folder: Path) -> str:
+    """One SHA-256 over the names and bytes of all files, however they were packed."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        total.update(f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n".encode())
+    return total.hexdigest()
+
+
 def write_manifest(folder: Path, **facts: object) -> None:
     """Write what `is_whole` compares with; the facts are for people."""
     text = json.dumps({**facts, "files": _hashes(folder)}, indent=1, ensure_ascii=False)

@@ -18,6 +18,7 @@ from gzip import BadGzipFile
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from avcore.data.media.cache import sha256
 from avcore.support import MediaError
 
 MAGIC = b"!<arch>\n"
@@ -25,6 +26,25 @@ PACKED = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2", ".tar.lzma")  # read by plai
 SAFE = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # not in Python 3.11.2
 HEADER = 60  # bytes: name 16, time 12, owner 6, group 6, mode 8, size 10, end mark 2
 OPTIONS = {"control.tar": "--ctrl-tarfile", "data.tar": "--fsys-tarfile"}  # of dpkg-deb
+
+
+def identify(package: Path, name: str, promised: str = "") -> tuple[str, str]:
+    """The version and the SHA-256 of a package file, which must be the package `name`.
+
+    Parameters
+    ----------
+    promised
+        The SHA-256 that it must have, if that is known.
+    """
+    if not package.is_file():
+        raise MediaError(f"{package}: there is no such file")
+    digest = sha256(package)
+    if promised and digest != promised:
+        raise MediaError(f"{package.name} came with a wrong checksum; please fetch it again")
+    fields = control(package)
+    if fields.get("Package") != name:
+        raise MediaError(f"{package}: is the package {fields.get('Package')!r}, not {name!r}")
+    return fields.get("Version", "unknown"), digest
 
 
 def control(package: str | Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ Files with other endings, and those whose names begin with a dot, are left alone
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,7 +83,7 @@ class MediaClass:
 
 
 def read_folder(
-    folder: str | Path, sample_rate: int = 16_000
+    folder: str | Path, sample_rate: int = 16_000, photographs: bool = False
 ) -> tuple[list[MediaClass], list[Problem]]:
     """Read and check a media folder; a class needs a picture and a sound of its own.
 
@@ -91,6 +91,9 @@ def read_folder(
     ----------
     sample_rate
         Of all sounds, Hz.
+    photographs
+        Pictures may be whole photographs, without alpha, and a class may have either pictures or
+        sounds alone (`avcore.data.media.elsewhere`).
 
     Returns
     -------
@@ -103,14 +106,19 @@ def read_folder(
     """
     folder = Path(folder)
     problems: list[Problem] = []
-    classes = [_read_class(folder, path, sample_rate, problems) for path in class_folders(folder)]
+    pictured = read.read_image if photographs else read_picture
+    classes = [
+        _read_class(folder, path, sample_rate, pictured, problems) for path in class_folders(folder)
+    ]
     groups = read_groups(folder)
     classes = [replace(item, group=groups.get(item.name.casefold(), "")) for item in classes]
     _drop_same_names(classes, problems)
     _drop_same_pictures(classes, problems)
-    classes = _with("pictures", classes, problems)  # first: only seen classes claim a recording
+    if not photographs:  # only seen classes claim a recording
+        classes = _with(("pictures",), classes, problems)
     _drop_same_sounds(classes, sample_rate, problems)
-    return _with("sounds", classes, problems), problems
+    kinds = ("pictures", "sounds") if photographs else ("sounds",)
+    return _with(kinds, classes, problems), problems
 
 
 def class_folders(folder: Path) -> list[Path]:
@@ -121,6 +129,11 @@ def class_folders(folder: Path) -> list[Path]:
     if not found:
         raise MediaError(f"{folder}: has no class folders (each class wants a folder of its own)")
     return found
+
+
+def class_names(folder: str | Path) -> list[str]:
+    """The names of a media folder's classes, usable or not, as people read them."""
+    return [readable(path.name) for path in class_folders(Path(folder))]
 
 
 def read_credit(folder: str | Path) -> str:
@@ -151,13 +164,22 @@ def readable(name: str) -> str:
     return " ".join(name.replace("_", " ").split())
 
 
-def _with(kind: str, classes: list[MediaClass], problems: list[Problem]) -> list[MediaClass]:
-    lacking = [item for item in classes if not getattr(item, kind)]
-    problems += [Problem(item.folder, f"has no usable {kind}") for item in lacking]
-    return [item for item in classes if getattr(item, kind)]
+def _with(
+    kinds: Sequence[str], classes: list[MediaClass], problems: list[Problem]
+) -> list[MediaClass]:
+    """The classes that have media of any of these kinds."""
+    lacking = [item.folder for item in classes if not any(getattr(item, kind) for kind in kinds)]
+    problems += [Problem(folder, f"has no usable {' or '.join(kinds)}") for folder in lacking]
+    return [item for item in classes if item.folder not in lacking]
 
 
-def _read_class(folder: Path, path: Path, sample_rate: int, problems: list[Problem]) -> MediaClass:
+def _read_class(
+    folder: Path,
+    path: Path,
+    sample_rate: int,
+    read_picture: Callable[[Path], np.ndarray],
+    problems: list[Problem],
+) -> MediaClass:
     pictures: dict[str, np.ndarray] = {}
     sounds: dict[str, np.ndarray] = {}
     words: list[Spoken] = []

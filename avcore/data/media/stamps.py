@@ -19,7 +19,6 @@ have a spoken English name, the other things have names in other languages only.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -30,9 +29,9 @@ from avcore.data.media import deb
 from avcore.data.media.apt import Progress, download
 from avcore.data.media.cache import (
     cache_folder,
+    contents,
     fetched,
     is_whole,
-    sha256,
     write_manifest,
 )
 from avcore.data.media.cleaning import tidy
@@ -110,7 +109,7 @@ def arrange(package: Path, target: Path, progress: Progress, promised: str = "")
         The SHA-256 that the package must have, if it is known.
     """
     progress("unpack", 0.0)
-    version, digest = _inspect(package, promised)
+    version, digest = deb.identify(package, PACKAGE, promised)
     unpacked = target.with_name(f"{target.name}-unpacked")
     deb.unpack(package, unpacked, lambda name: name == LICENCE or _is_wanted(name))
     files = unpacked / INSIDE
@@ -140,19 +139,6 @@ def _is_wanted(name: str) -> bool:
     return name.startswith(INSIDE) and wanted(name.removeprefix(INSIDE))
 
 
-def _inspect(package: Path, promised: str) -> tuple[str, str]:
-    """The version and SHA-256 of a package file, which must be that of the stamps."""
-    if not package.is_file():
-        raise MediaError(f"{package}: there is no such file")
-    digest = sha256(package)
-    if promised and digest != promised:
-        raise MediaError(f"{package.name} came with a wrong checksum; please fetch it again")
-    fields = deb.control(package)
-    if fields.get("Package") != PACKAGE:
-        raise MediaError(f"{package}: is the package {fields.get('Package')!r}, not {PACKAGE!r}")
-    return fields.get("Version", "unknown"), digest
-
-
 def _compare(package: Path, version: str, files: Path) -> str:
     """Compare with what is known; a sentence for a version that is not, else ""."""
     known = KNOWN_FILES.get(version.partition("-")[0])
@@ -161,14 +147,6 @@ def _compare(package: Path, version: str, files: Path) -> str:
     if known != contents(files):
         raise MediaError(f"{package}: the checksum of its files is wrong; is it damaged?")
     return ""
-
-
-def contents(folder: Path) -> str:
-    """One SHA-256 over the names and bytes of all files, however they were packed."""
-    total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        total.update(f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n".encode())
-    return total.hexdigest()
 
 
 def _write_class(folder: Path, item: Group) -> None:
