@@ -20,8 +20,9 @@ from packaging.utils import canonicalize_name
 import avcore
 
 OPTIONAL = (
-    "IPython", "PIL", "anywidget", "av", "ipywidgets", "lightning", "lightning_fabric", "pandas",
-    "plotly", "rich", "soundfile", "timm", "torchmetrics", "torchvision", "tqdm", "typer",
+    "IPython", "PIL", "anywidget", "av", "espeakng_loader", "ipywidgets", "lightning",
+    "lightning_fabric", "pandas", "plotly", "rich", "soundfile", "timm", "torchmetrics",
+    "torchvision", "tqdm", "typer",
 )  # fmt: skip
 # Imports go down only: a module may import those of its own height and below.
 HEIGHT = {

@@ -91,7 +91,7 @@ def say_all(
         starts = [said["words"] for said in answer["said"]]
     except (subprocess.TimeoutExpired, KeyError, binascii.Error, json.JSONDecodeError) as error:
         raise MediaError(f"espeak-ng gave no answer to {texts[0]!r}") from error
-    if not all(map(len, waveforms)):
+    if not all(map(len, waveforms)) or not all(starts):
         raise MediaError(f"espeak-ng could not say {texts[0]!r}")
     return [wave.astype(np.float32) / 32768 for wave in waveforms], answer["rate"], starts
 

@@ -81,6 +81,8 @@ def fetch(
     missing = [name for name, spoken in found.items() if spoken is None]
     if missing:
         with workplace(root, needed=100_000 * count):
+            for leftover in (root / FOLDER).glob(".*.tmp"):  # of a killed run
+                leftover.unlink()
             for number, name in enumerate(missing):
                 report("words", number / len(missing))
                 found[name] = _make(root, name, count)
