@@ -125,7 +125,7 @@ def class_folders(folder: Path) -> list[Path]:
     """The class folders of a media folder, by name."""
     if not folder.is_dir():
         raise MediaError(f"{folder}: there is no such folder")
-    found = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    found = [p for p in _listed(folder) if p.is_dir() and not p.name.startswith(".")]
     if not found:
         raise MediaError(f"{folder}: has no class folders (each class wants a folder of its own)")
     return found
@@ -201,9 +201,17 @@ def _read_class(
 
 def _media_files(path: Path) -> Iterator[Path]:
     endings = SOUNDS if path.name == "words" else SOUNDS + read.PICTURES
-    for file in sorted(path.iterdir()) if path.is_dir() else ():
+    for file in _listed(path):
         if file.is_file() and file.suffix.lower() in endings and not file.name.startswith("."):
             yield file
+
+
+def _listed(path: Path) -> list[Path]:
+    """What a folder holds, by name; nothing when it is not there, or no longer."""
+    try:
+        return sorted(path.iterdir())
+    except OSError:
+        return []
 
 
 def _problem(folder: Path, file: Path, error: MediaError) -> Problem:
