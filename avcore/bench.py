@@ -19,7 +19,7 @@ import torch
 from avcore import bench_kernels, environment
 from avcore.claims.record import results_folder
 from avcore.stage import MOVING, STILL, SceneConfig, Stage, render
-from avcore.support import AvcoreError, atomic_write
+from avcore.support import atomic_write, choose
 
 CHAPTER_LIMIT, GROUND_LIMIT, BOOK_LIMIT = 150, 360, 1800  # s, on two cores
 
@@ -136,9 +136,8 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
 
 def run(only: str | None = None) -> list[Figure]:
     """Figures of all benches, or of the bench called `only`; an unknown one is an `AvcoreError`."""
-    if only is not None and only not in BENCHES:
-        raise AvcoreError(f"unknown bench {only!r}; the benches are {', '.join(BENCHES)}")
-    return [figure for name, bench in BENCHES.items() if only in (None, name) for figure in bench()]
+    benches = BENCHES.values() if only is None else [choose(BENCHES, only, "bench")]
+    return [figure for bench in benches for figure in bench()]
 
 
 def record_trial(name: str, values: dict[str, float], seed: int, seconds: float) -> Path:

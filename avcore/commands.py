@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from avcore.support import AvcoreError, require
+from avcore.support import AvcoreError, choose, require
 
 typer = require("typer", "cli")
 
@@ -98,8 +98,7 @@ def verify(
 
         what, (usable, problems) = "videos", open_all(folder, settings[layout], _show_fraction)
     else:
-        known = ", ".join(("media", *settings))
-        raise AvcoreError(f"unknown layout {layout!r}; choose one of {known}")
+        choose(("media", *settings), layout, "layout")
     for problem in problems:
         typer.echo(str(problem))
     typer.echo(f"{len(usable)} {what} can be used, {len(problems)} problems")
@@ -141,12 +140,10 @@ def trial(
     from avcore.bench import record_trial
     from avcore.trials import TRIALS
 
-    unknown = sorted(set(names or ()) - set(TRIALS))
-    if unknown:
-        raise AvcoreError(f"unknown trial {unknown[0]!r}; the trials are {', '.join(TRIALS)}")
-    for name in names or TRIALS:
+    trials = {name: choose(TRIALS, name, "trial") for name in names or TRIALS}
+    for name, trial in trials.items():
         began = time.perf_counter()
-        values = TRIALS[name](scale, seed, device)
+        values = trial(scale, seed, device)
         if scale != "smoke":
             record_trial(name, values, seed, time.perf_counter() - began)
         rows = [(key, f"{value:.4g}") for key, value in values.items()]

@@ -6,10 +6,11 @@ import contextlib
 import importlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import IO, TypeVar
+from typing import IO, Any, Generic, TypeVar, overload
 
 SCALES = ("smoke", "quick", "full")
 T = TypeVar("T")
@@ -31,12 +32,36 @@ class TrainingError(AvcoreError):
     """A training run that cannot go on, such as one whose loss is not finite."""
 
 
+@dataclass(frozen=True)
+class Splits(Generic[T]):
+    """The three parts of a data set: to learn from, to choose on, to be measured on."""
+
+    train: T
+    val: T
+    test: T
+
+
+@overload
+def choose(known: Mapping[str, T], name: Any, what: str) -> T: ...
+@overload
+def choose(known: Iterable[str], name: Any, what: str) -> str: ...
+def choose(known: Mapping[str, Any] | Iterable[str], name: Any, what: str) -> Any:
+    """Return the value of `name` in a mapping, or `name` itself if it is among the names given.
+
+    Raises
+    ------
+    AvcoreError
+        When there is no such name; it says `what` was asked for and lists the names.
+    """
+    names = list(known)
+    if name not in names:
+        raise AvcoreError(f"unknown {what} {name!r}; choose one of {', '.join(names)}")
+    return known[name] if isinstance(known, Mapping) else name
+
+
 def by_scale(scale: str, *, smoke: T, quick: T, full: T) -> T:
     """Return the value that belongs to `scale`: one of "smoke", "quick", "full"."""
-    values = {"smoke": smoke, "quick": quick, "full": full}
-    if scale not in values:
-        raise AvcoreError(f"unknown scale {scale!r}; choose one of {', '.join(SCALES)}")
-    return values[scale]
+    return choose({"smoke": smoke, "quick": quick, "full": full}, scale, "scale")
 
 
 def require(module: str, extra: str) -> ModuleType:

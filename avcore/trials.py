@@ -14,24 +14,17 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from avcore.audio import log_mel
 from avcore.data.media import stamps
 from avcore.nn.backbones import SoundStream
 from avcore.papers import avc
-from avcore.stage import (
-    MOVING,
-    STILL,
-    AssetBank,
-    SceneBatch,
-    SceneConfig,
-    Stage,
-    render,
-)
+from avcore.papers.multisensory import shift
+from avcore.stage import MOVING, STILL, AssetBank, SceneBatch, SceneConfig, Stage, render
 from avcore.stage.media import MediaBank
-from avcore.support import MediaError, by_scale
+from avcore.support import MediaError, Splits, by_scale
 from avcore.training import Shuffled, TrainConfig, fit, pick_device, seeded
 
 SOUND_ONLY = replace(STILL, size=16, objects=(1, 1))
@@ -39,112 +32,20 @@ ONE_OR_TWO = replace(MOVING, objects=(1, 2))
 SPEECH_ONLY = replace(SOUND_ONLY, sounding=(0, 0), names=(1, 1))
 
 
-class EarlyFusion(nn.Module):
-    """A small early-fusion 3-D network in the manner of Owens and Efros (2018): one logit a clip.
-
-    Frames (B, 3, T, H, W) in [0, 1] and log-mel (B, n_mels, n) meet after two layers each: the
-    sound is pooled to T steps and tiled over the picture. Both are seen with the clip's own mean
-    taken away, so that what changes stands out.
-    """
-
-    def __init__(self, n_mels: int = 64, width: int = 32) -> None:
-        super().__init__()
-        self.video = nn.Sequential(
-            _layer(3, width // 2, (3, 5, 5), (1, 4, 4)),
-            _layer(width // 2, width, (3, 3, 3), (1, 2, 2)),
-        )
-        self.sound = nn.Sequential(
-            nn.Conv1d(n_mels, width, 5, padding=2, bias=False),
-            nn.BatchNorm1d(width),
-            nn.ReLU(inplace=True),
-        )
-        self.fused = nn.Sequential(
-            _layer(2 * width, 2 * width, (1, 1, 1), (1, 1, 1)),
-            _layer(2 * width, 2 * width, (3, 3, 3), (1, 2, 2)),
-            _layer(2 * width, 2 * width, (3, 3, 3), (2, 1, 1)),
-        )
-        self.head = nn.Linear(2 * width, 1)
-
-    def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
-        moving = 4 * (frames - frames.mean(2, keepdim=True))
-        changing = (mel - mel.mean(-1, keepdim=True)) / 4
-        video = self.video(moving)  # (B, width, T, H/8, W/8)
-        sound = functional.adaptive_max_pool1d(self.sound(changing), video.shape[2])
-        tiled = sound[..., None, None].expand(-1, -1, -1, *video.shape[3:])
-        fused = self.fused(torch.cat([video, tiled], 1))
-        return self.head(fused.mean((-3, -2, -1)))[:, 0]
-
-
-def _layer(inputs: int, outputs: int, kernel: tuple, stride: tuple) -> nn.Sequential:
-    padding = tuple(k // 2 for k in kernel)
-    return nn.Sequential(
-        nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False),
-        nn.BatchNorm3d(outputs),
-        nn.ReLU(inplace=True),
-    )
-
-
-def shifted_pairs(batch: SceneBatch, config: SceneConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """Every clip twice, with its own sound and with sound from 0.5 s to 1 s away.
-
-    Returns frames (2N, 3, T, H, W), log-mel (2N, …) and labels (2N,), 1 for aligned. Both kinds
-    share a pass: apart, batch normalisation would give the label away.
-    """
-    count, rate = len(batch), config.sample_rate
-    length, margin = round(config.duration * rate), round(config.margin * rate)
-    shift = (0.5 + 0.5 * torch.rand(count)) * torch.where(torch.rand(count) < 0.5, -1, 1)
-    starts = margin + (shift * rate).round().long()
-    index = starts[:, None].to(batch.sound.device) + torch.arange(length, device=batch.sound.device)
-    sound = torch.cat([batch.sound[:, margin : margin + length], batch.sound.gather(1, index)])
-    frames = batch.frames.transpose(1, 2).float() / 255
-    labels = torch.cat([torch.ones(count), torch.zeros(count)]).to(sound.device)
-    return torch.cat([frames, frames]), log_mel(sound), labels
-
-
 def shift_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
     """Held-out accuracy of telling aligned from shifted sound: with both senses, and with one."""
-    config = ONE_OR_TWO
-    stage, workers = Stage(config, seed=seed), by_scale(scale, smoke=0, quick=2, full=2)
+    stage, workers = Stage(ONE_OR_TWO, seed=seed), by_scale(scale, smoke=0, quick=2, full=2)
     train = render(stage, "train", by_scale(scale, smoke=16, quick=4000, full=20_000), 0, workers)
     test = render(stage, "test", by_scale(scale, smoke=8, quick=300, full=1000), 0, workers)
-    settings = TrainConfig(
-        steps=by_scale(scale, smoke=2, quick=650, full=4000),
-        batch_size=by_scale(scale, smoke=4, quick=16, full=32),
-        learning_rate=2e-3,
-        weight_decay=1e-3,
-        warmup=by_scale(scale, smoke=0, quick=20, full=100),
-        seed=seed,
-        device=device,
-        progress=False,
-    )
+    config = replace(shift.train_config(scale, seed, device), progress=False)
     out = {}
-    for name, senses in (("", (1, 1)), ("_sound_only", (0, 1)), ("_picture_only", (1, 0))):
-        accuracy, seconds = _shift_accuracy(train, test, config, settings, senses)
-        out[f"shift_accuracy{name}"] = accuracy
-        out[f"shift_training_seconds{name}"] = seconds
+    for senses in shift.SENSES:
+        suffix = "" if senses == "both" else f"_{senses.replace(' ', '_')}"
+        task = shift.Shift(ONE_OR_TWO, senses)
+        model, history = task.train(train, config)
+        out[f"shift_accuracy{suffix}"] = task.accuracy(model, test, seed + 1)
+        out[f"shift_training_seconds{suffix}"] = history.seconds
     return out
-
-
-def _shift_accuracy(train, test, config, settings, senses) -> tuple[float, float]:
-    """Train on pairs with the given senses (picture, sound) switched on; accuracy and seconds."""
-    with seeded(settings.seed):
-        model = EarlyFusion()
-
-    def logits(model, batch):
-        frames, mel, labels = shifted_pairs(batch, config)
-        return model(senses[0] * frames, senses[1] * mel), labels
-
-    def loss_fn(model, batch):
-        return functional.binary_cross_entropy_with_logits(*logits(model, batch))
-
-    history = fit(model, loss_fn, Shuffled(train, settings.batch_size, settings.seed), settings)
-    right = []
-    with torch.no_grad(), seeded(settings.seed + 1):
-        for start in range(0, len(test), 50):
-            batch = test[start : start + 50].to(next(model.parameters()).device)
-            values, labels = logits(model, batch)
-            right.append((values > 0) == (labels > 0.5))
-    return torch.cat(right).float().mean().item(), history.seconds
 
 
 @dataclass(frozen=True)
@@ -236,7 +137,7 @@ def photograph_bank(folder: str | Path) -> MediaBank:
     )
 
 
-def photograph_data(bank: AssetBank, scale: str, seed: int) -> avc.Data:
+def photograph_data(bank: AssetBank, scale: str, seed: int) -> Splits[SceneBatch]:
     """Scenes of photographs for correspondence learning, fewer than chapter 02's drawn ones."""
     counts = by_scale(scale, smoke=(64, 16, 16), quick=(1200, 100, 200), full=(20_000, 500, 1000))
     return avc.make_data(scale, seed, bank, counts)

@@ -211,7 +211,7 @@ def test_losses_refuse_what_does_not_fit():
         avs.first_frame_bce(logits, torch.ones(3, 1, 8, 8))
     with pytest.raises(AvcoreError, match="logits and masks differ"):
         avs.all_frames_bce(logits, torch.ones(10, 1, 4, 4))
-    with pytest.raises(AvcoreError, match="unknown form 'l1'"):
+    with pytest.raises(AvcoreError, match="unknown distance 'l1'"):
         avs.avm_loss(logits, [torch.randn(2, 5, 4)], [features], "l1")
     with pytest.raises(AvcoreError, match="do not fit"):
         avs.avm_loss(logits, [torch.randn(2, 5, 3)], [features])

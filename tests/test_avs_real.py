@@ -269,7 +269,7 @@ def test_the_form_of_matching_can_be_chosen():
     assert real.recipe("S4", "addition", 0.2, "euclidean", "visual") == Recipe(
         1, 0.2, "euclidean", "visual"
     )
-    with pytest.raises(AvcoreError, match="unknown form of matching"):
+    with pytest.raises(AvcoreError, match="unknown distance 'manhattan'"):
         real.recipe("MS3", distance="manhattan")
     with pytest.raises(AvcoreError, match="matching needs a network that hears: TPAVI or addition"):
         real.recipe("MS3", "no sound", 0.5)

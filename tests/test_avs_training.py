@@ -164,7 +164,7 @@ def test_training_brings_the_loss_down(data):
     ("make", "words"),
     [
         (lambda: avs.Recipe(labelled=0), "labelled"),
-        (lambda: avs.Recipe(distance="far"), "unknown form"),
+        (lambda: avs.Recipe(distance="far"), "unknown distance 'far'"),
         (lambda: avs.small_avs("shouting"), "unknown fusion 'shouting'"),
         (lambda: avs.Addition(4)(torch.zeros(1, 4, 1, 2, 2)), "the sound is needed"),
     ],

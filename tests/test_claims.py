@@ -348,7 +348,7 @@ def test_the_fingerprints_of_the_catalogue_reach_their_networks():
     texts = fingerprints._Code().reached("avcore.papers.avc", "localisation_experiment")
     for place in ("nn.backbones:SoundStream", "training.loop:_update", "stage.looks:frog"):
         assert f"avcore.{place}" in texts
-    assert "avcore.papers.avc:saliency" not in texts
+    assert "avcore.metrics.baselines:saliency" not in texts
 
 
 def test_a_failed_write_leaves_the_last_record(tmp_path, monkeypatch):
@@ -403,7 +403,7 @@ def test_wrong_requests_are_named_before_anything_is_lost(tmp_path, options, wor
 
 
 def test_an_unknown_claim_is_named():
-    with pytest.raises(AvcoreError, match=r"unknown claim 'Z9'; the claims are C7"):
+    with pytest.raises(AvcoreError, match=r"unknown claim 'Z9'; choose one of C7"):
         engine.reproduce(["Z9"])
     with pytest.raises(AvcoreError, match="unknown claim"):
         engine.load_record("../../etc", "quick")

@@ -41,7 +41,7 @@ def run(capsys, *arguments):
     [
         (["dance"], "No such command 'dance'"),
         (["data"], "Missing command"),
-        (["reproduce", "Z9"], "unknown claim 'Z9'; the claims are"),
+        (["reproduce", "Z9"], "unknown claim 'Z9'; choose one of"),
         (["reproduce", "--scale", "huge"], "unknown scale 'huge'"),
         (["reproduce", "--seeds", "few"], "got 'few'"),
         (["reproduce", "--device", "gpu"], "unknown device 'gpu'"),

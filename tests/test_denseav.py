@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from avcore.nn import lora
 from avcore.nn.lora import LoRALinear
 from avcore.papers import denseav
 from avcore.papers.denseav import official
@@ -60,7 +61,7 @@ def test_the_published_encoders_equal_the_authors(repository, weights):
         }
         for name, value in found.items():
             torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-4)
-        official.fold_lora(model)
+        lora.fold(model)
         assert not any(isinstance(module, LoRALinear) for module in model.modules())
         torch.testing.assert_close(
             model.encode_image(image)[:, ::4], expected["image_feats"], rtol=1e-4, atol=1e-4
@@ -68,12 +69,13 @@ def test_the_published_encoders_equal_the_authors(repository, weights):
 
 
 def test_weights_of_another_model_are_named(weights):
+    load = denseav.DenseAV.from_official
     with pytest.raises(CheckpointError, match=r"audio_aligner\.token is missing there"):
-        official.load({key: value for key, value in weights.items() if key != "audio_cls"})
+        load({key: value for key, value in weights.items() if key != "audio_cls"})
     with pytest.raises(CheckpointError, match=r"image_aligner\.layer\.weight is \(3, 3\) there"):
-        official.load({**weights, "image_aligner.layer.weight": torch.zeros(3, 3)})
+        load({**weights, "image_aligner.layer.weight": torch.zeros(3, 3)})
     with pytest.raises(CheckpointError, match=r"classifier is \(2,\) there, unknown here"):
-        official.load({**weights, "classifier": torch.zeros(2)})
+        load({**weights, "classifier": torch.zeros(2)})
 
 
 def test_a_missing_or_foreign_checkpoint_file_says_where_to_get_one(tmp_path):
@@ -89,7 +91,9 @@ def test_a_missing_or_foreign_checkpoint_file_says_where_to_get_one(tmp_path):
 
 def test_the_name_of_a_checkpoint_file_says_how_many_heads(tmp_path, monkeypatch):
     found = []
-    monkeypatch.setattr(official, "load", lambda weights, heads, fold: found.append(heads))
+    monkeypatch.setattr(
+        denseav.DenseAV, "from_official", lambda weights, heads, fold: found.append(heads)
+    )
     for name in ("denseav_sound", "denseav_2head", "mine"):
         torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / f"{name}.ckpt")
         official.load_file(tmp_path / f"{name}.ckpt")
@@ -179,15 +183,6 @@ def test_a_recipe_refuses_what_it_does_not_know():
         denseav.Recipe(pool="mean")
     with pytest.raises(AvcoreError, match="must not be negative"):
         denseav.Recipe(silence=-1)
-
-
-def test_augmented_pictures_stay_pictures_and_differ():
-    torch.manual_seed(0)
-    image = torch.rand(1, 3, 32, 32).expand(6, -1, -1, -1)
-    changed = denseav.augment(image)
-    assert changed.shape == image.shape
-    assert 0 <= changed.min() and changed.max() <= 1
-    assert (changed[0] - changed[1]).abs().mean() > 0.01
 
 
 def test_one_process_gathers_nothing():

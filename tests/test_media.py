@@ -545,8 +545,8 @@ def test_a_word_longer_than_the_clip_is_cut_off(bank):
 
 
 def test_languages_can_be_held_out(tree):
-    for folder in ("sea_lion", "wren"):
-        shutil.copytree(tree / "cat" / "words", tree / folder / "words")
+    for name in ("sea_lion", "wren"):
+        shutil.copytree(tree / "cat" / "words", tree / name / "words")
     bank = MediaBank(tree, languages={"train": ["en"], "test": ["fr"]})
     said = {
         split: {bank.speak(0, rng(seed), split, 1.0).voice for seed in range(12)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import itertools
 import re
 import shutil
@@ -20,9 +21,8 @@ from packaging.utils import canonicalize_name
 import avcore
 
 OPTIONAL = (
-    "IPython", "PIL", "anywidget", "av", "espeakng_loader", "ipywidgets", "lightning",
-    "lightning_fabric", "pandas", "plotly", "rich", "soundfile", "timm", "torchmetrics",
-    "torchvision", "tqdm", "typer",
+    "IPython", "PIL", "av", "espeakng_loader", "ipywidgets", "lightning", "lightning_fabric",
+    "pandas", "plotly", "soundfile", "timm", "torchvision", "tqdm", "typer",
 )  # fmt: skip
 # Imports go down only: a module may import those of its own height and below.
 HEIGHT = {
@@ -30,7 +30,7 @@ HEIGHT = {
     "papers": 4, "trials": 4, "viz": 5, "claims": 5, "environment": 5, "bench_kernels": 5,
     "doctor": 6, "bench": 6, "commands": 7, "cli": 8,
 }  # fmt: skip
-ON_DEMAND = {"avcore.commands", "avcore.viz.live"}  # imported when they are used
+ON_DEMAND = {"avcore.commands"}  # imported when they are used
 LARGEST_FILE = 500_000  # bytes
 TEXT = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".cff", ".ipynb", ".css", ".js", ""}
 
@@ -108,13 +108,51 @@ def test_the_citation_names_this_version(repository: Path) -> None:
 
 
 def modules(repository: Path) -> dict[str, Path]:
-    """Name and file of every module of the library."""
+    """Name and file of every module of the library; a package has the name of its folder."""
     paths = sorted((repository / "avcore").rglob("*.py"))
-    return {".".join(p.relative_to(repository).with_suffix("").parts): p for p in paths}
+    names = [".".join(path.relative_to(repository).with_suffix("").parts) for path in paths]
+    return {name.removesuffix(".__init__"): path for name, path in zip(names, paths, strict=True)}
+
+
+def imports(source: str, package: str, known: set[str]) -> set[str]:
+    """Modules of `known` that a module of `package` imports, anywhere in its source.
+
+    Of `from avcore.papers import avc` that is `avcore.papers.avc`, where there is such a module,
+    else `avcore.papers`.
+    """
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: 1 - node.level or None] if node.level else []
+            origin = ".".join([*parents, *([node.module] if node.module else [])])
+            whole = {f"{origin}.{alias.name}" for alias in node.names}
+            found |= {name if name in known else origin for name in whole}
+    return found & known
+
+
+@pytest.fixture(scope="session")
+def graph(repository: Path) -> dict[str, set[str]]:
+    """What every module of the library imports from it."""
+    paths = modules(repository)
+    return {
+        name: imports(
+            path.read_text(encoding="utf-8"),
+            name if path.name == "__init__.py" else name.rpartition(".")[0],
+            set(paths),
+        )
+        for name, path in paths.items()
+    }
+
+
+def part(name: str, depth: int = 1) -> str:
+    """Of "avcore.papers.avs.model" the part "papers", or "avs" at depth 2; empty where none."""
+    return "".join(name.split(".")[depth : depth + 1])
 
 
 def test_the_library_imports_with_its_core_requirements_alone(repository: Path) -> None:
-    names = {name.removesuffix(".__init__") for name in modules(repository)} - ON_DEMAND
+    names = set(modules(repository)) - ON_DEMAND
     program = (
         f"import importlib, sys\nsys.modules.update(dict.fromkeys({OPTIONAL!r}))\n"
         f"for name in {sorted(names)!r}:\n    importlib.import_module(name)\n"
@@ -123,21 +161,55 @@ def test_the_library_imports_with_its_core_requirements_alone(repository: Path) 
     assert run.returncode == 0, run.stderr[-800:]
 
 
-def test_imports_go_down_only(repository: Path) -> None:
-    upwards = []
-    for name, path in modules(repository).items():
-        own = name.split(".")[1]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("avcore."):
-                other = node.module.split(".")[1]
-                if own in HEIGHT and HEIGHT[other] > HEIGHT[own]:
-                    upwards.append(f"{name}:{node.lineno} imports {node.module}")
+def test_imports_go_down_only(graph: dict[str, set[str]]) -> None:
+    upwards = [
+        f"{name} imports {other}"
+        for name, others in graph.items()
+        for other in others
+        if HEIGHT.get(part(other), 0) > HEIGHT.get(part(name), 0)
+    ]
     assert upwards == []
 
 
+def test_no_paper_imports_a_paper(graph: dict[str, set[str]]) -> None:
+    crossing = [
+        f"{name} imports {other}"
+        for name, others in graph.items()
+        for other in others
+        if part(name) == part(other) == "papers" and part(name, 2) != part(other, 2)
+    ]
+    assert crossing == []
+
+
+def test_no_modules_import_each_other_in_a_circle(graph: dict[str, set[str]]) -> None:
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
 def test_every_part_of_the_library_has_a_height(repository: Path) -> None:
-    parts = {name.split(".")[1] for name in modules(repository)} - {"__init__"}
-    assert parts - set(HEIGHT) == set()
+    assert {part(name) for name in modules(repository)} - {""} == set(HEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("import avcore.papers.avc", "avcore.papers.avc"),
+        ("import avcore.papers.avc as other", "avcore.papers.avc"),
+        ("from avcore import papers", "avcore.papers"),
+        ("from avcore.papers import avc", "avcore.papers.avc"),
+        ("from avcore.papers import something", "avcore.papers"),
+        ("from avcore.papers.avc import train", "avcore.papers.avc"),
+        ("def f():\n    from avcore.papers import avc", "avcore.papers.avc"),
+        ("from . import avc", "avcore.papers.avc"),
+        ("from .avc import train", "avcore.papers.avc"),
+        ("from .. import papers", "avcore.papers"),
+    ],
+)
+def test_every_form_of_import_is_seen(line: str, expected: str) -> None:
+    known = {"avcore", "avcore.papers", "avcore.papers.avc"}
+    assert imports(line, "avcore.papers", known) == {expected}
 
 
 # --------------------------------------------------------------------------------- the contents

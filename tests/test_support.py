@@ -1,5 +1,6 @@
 """Errors, scales, optional imports, and files that are whole or not there."""
 
+import dataclasses
 import os
 import stat
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from avcore import support
-from avcore.support import AvcoreError, atomic_write, by_scale, require
+from avcore.support import AvcoreError, Splits, atomic_write, by_scale, choose, require
 
 
 def test_a_scale_picks_its_value_and_an_unknown_one_is_named():
@@ -17,6 +18,26 @@ def test_a_scale_picks_its_value_and_an_unknown_one_is_named():
         AvcoreError, match=r"unknown scale 'tiny'; choose one of smoke, quick, full"
     ):
         by_scale("tiny", **values)
+
+
+def test_a_name_is_chosen_from_a_mapping_or_from_a_sequence():
+    assert choose({"a": 1, "b": None}, "b", "letter") is None
+    assert choose(("a", "b"), "b", "letter") == "b"
+
+
+@pytest.mark.parametrize("known", [{"a": 1, "b": 2}, ("a", "b")])
+@pytest.mark.parametrize("name", ["c", None, ["a"], 1])
+def test_an_unknown_name_is_answered_with_the_known_ones(known, name):
+    with pytest.raises(AvcoreError) as error:
+        choose(known, name, "letter")
+    assert str(error.value) == f"unknown letter {name!r}; choose one of a, b"
+
+
+def test_splits_have_three_parts_that_stay():
+    splits = Splits([1], val=[2], test=[3])
+    assert (splits.train, splits.val, splits.test) == ([1], [2], [3])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        splits.val = []
 
 
 @pytest.mark.parametrize("name", ["MediaError", "CheckpointError", "TrainingError"])

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-import torch
 
 from avcore import bench, trials
 from avcore.data.media import stamps
-from avcore.stage import MOVING, Stage, render
 
 DRAWN = [name for name in trials.TRIALS if name != "photographs"]
 
@@ -29,30 +25,6 @@ def test_every_listed_figure_is_given_by_one_trial(measured):
     listed = {figure[0] for figure in bench.TRIALS}
     given = [name for values in measured.values() for name in values if name in listed]
     assert sorted(given) == sorted(listed)
-
-
-def test_shifted_pairs_hold_each_clip_with_its_own_and_with_distant_sound():
-    config = replace(MOVING, objects=(1, 1))
-    batch = render(Stage(config), "train", 3)
-    torch.manual_seed(0)
-    frames, mel, labels = trials.shifted_pairs(batch, config)
-    assert labels.tolist() == [1, 1, 1, 0, 0, 0]
-    assert frames[:3].equal(frames[3:])
-    own = trials.log_mel(batch.waveform)
-    torch.testing.assert_close(mel[:3], own)
-    assert (mel[3:] - own).abs().mean() > 0.5
-
-
-def test_one_sense_alone_reaches_the_network_alone():
-    """With the sound switched off, both versions of a clip look the same to the network."""
-    config = replace(MOVING, objects=(1, 1))
-    frames, mel, _ = trials.shifted_pairs(render(Stage(config), "train", 4), config)
-    model = trials.EarlyFusion().eval()
-    with torch.no_grad():
-        blind, deaf, both = model(0 * frames, mel), model(frames, 0 * mel), model(frames, mel)
-    assert deaf[:4].equal(deaf[4:])
-    assert not blind[:4].equal(blind[4:])
-    assert not both[:4].equal(both[4:])
 
 
 def test_the_probes_see_a_class_that_is_given_away(monkeypatch):

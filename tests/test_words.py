@@ -228,5 +228,5 @@ def test_a_bank_gives_the_recordings_of_people(folder):
     assert [word.language for word in bank.spoken(0)] == ["en"]
     assert [word.speaker for word in bank.spoken(0, "fr")] == ["anna"]
     assert bank.spoken(1) == ()
-    with pytest.raises(MediaError, match="words are those of people or synthetic, got 'robots'"):
+    with pytest.raises(AvcoreError, match="unknown speaker of words 'robots'"):
         MediaBank(folder, words="robots")

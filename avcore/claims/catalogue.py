@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from avcore.claims.claim import Claim, Reported
-from avcore.support import AvcoreError
+from avcore.support import choose
 
 C7 = Claim(
     id="C7",
@@ -372,6 +372,4 @@ CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (C7, *AVS_CLAIMS, *DENS
 def find_claim(claim_id: str, claims: dict[str, Claim] | None = None) -> Claim:
     """The claim called `claim_id`; an unknown one is an `AvcoreError` that lists the known."""
     claims = CLAIMS if claims is None else claims
-    if claim_id not in claims:
-        raise AvcoreError(f"unknown claim {claim_id!r}; the claims are {', '.join(claims)}")
-    return claims[claim_id]
+    return choose(claims, claim_id, "claim")

@@ -22,7 +22,7 @@ from avcore.data.avsbench_index import SPLITS, Video, read_index
 from avcore.data.media.apt import Progress
 from avcore.data.media.folder import Problem
 from avcore.data.media.read import read_image
-from avcore.support import AvcoreError, MediaError, require
+from avcore.support import AvcoreError, MediaError, choose, require
 
 __all__ = ["AVSBench", "Batch", "Sample", "Video", "collate", "read_index", "verify"]
 
@@ -93,8 +93,7 @@ class AVSBench(Dataset):
         skip_bad: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        if split not in SPLITS:
-            raise AvcoreError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
+        choose(SPLITS, split, "split")
         if size < 1:
             raise AvcoreError(f"a picture has at least 1 pixel along a side, got size={size}")
         self.setting, self.split, self.size = setting, split, size

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avcore.data.media.folder import Problem
-from avcore.support import AvcoreError, MediaError
+from avcore.support import MediaError, choose
 
 SPLITS = ("train", "val", "test")
 FOLDERS = {"S4": "Single-source", "MS3": "Multi-sources"}  # by setting
@@ -78,10 +78,9 @@ def list_videos(
     root: str | Path, setting: str, split: str | None = None
 ) -> tuple[list[Video], list[Problem]]:
     """As `read_index`, without a look at which files of the videos exist."""
-    if setting not in FOLDERS:
-        raise AvcoreError(f"unknown setting {setting!r}; choose one of {', '.join(FOLDERS)}")
-    if split not in (None, *SPLITS):
-        raise AvcoreError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
+    choose(FOLDERS, setting, "setting")
+    if split is not None:
+        choose(SPLITS, split, "split")
     table = _find_table(Path(root), setting)
     header, lines = _read_table(table, COLUMNS[setting])
     videos: list[Video] = []

@@ -2,7 +2,8 @@
 
 `localization` asks where (IoU, success curve, pointing, CSOL's class-aware protocol),
 `segmentation` asks which pixels (AVSBench's mIoU and F, average precision, the oracle IoU),
-`retrieval` asks which partner (recall at k) and which head (DenseAV's disentanglement).
+`retrieval` asks which partner (recall at k) and which head (DenseAV's disentanglement);
+`baselines` has the maps that a localiser must beat.
 
 All functions take tensors or arrays, never change them, and answer on the CPU or GPU they are
 given. Scores that are not finite, or shapes that do not fit, raise one clear `AvcoreError`.

@@ -46,3 +46,11 @@ class LoRALinear(nn.Linear):
         out.weight.copy_(self.weight + self.scale * self.lora_B @ self.lora_A)
         out.bias.copy_(self.bias)
         return out.to(self.weight.device)
+
+
+def fold(model: nn.Module) -> None:
+    """Replace every adapted layer by an ordinary one that does the same in evaluation."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, LoRALinear):
+                setattr(module, name, child.folded())

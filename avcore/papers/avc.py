@@ -20,13 +20,16 @@ from torch.nn import functional
 
 from avcore import metrics
 from avcore.audio import log_mel
+from avcore.metrics import baselines
 from avcore.nn.backbones import ImageStream, SoundStream
+from avcore.nn.losses import info_nce, pair_bce
+from avcore.nn.pictures import mirror_at_random
 from avcore.stage import STILL, AssetBank, SceneBatch, render_splits
-from avcore.support import AvcoreError, by_scale
+from avcore.support import Splits, by_scale, choose
 from avcore.training import History, Shuffled, TrainConfig, fit, seeded
 
 POOLS = ("max", "mean")
-LOSSES = ("infonce", "bce")
+LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"infonce": info_nce, "bce": pair_bce}
 FRACTIONS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # where a map may be cut; chosen on validation scenes
 
 
@@ -43,9 +46,7 @@ class Correspondence(nn.Module):
 
     def __init__(self, channels: int = 128, pool: str = "max") -> None:
         super().__init__()
-        if pool not in POOLS:
-            raise AvcoreError(f"unknown pooling {pool!r}; choose {' or '.join(POOLS)}")
-        self.pool = pool
+        self.pool = choose(POOLS, pool, "pooling")
         self.image = nn.Sequential(
             ImageStream(channels),
             nn.BatchNorm2d(channels),
@@ -76,29 +77,6 @@ class Correspondence(nn.Module):
         return self.log_scale.exp().clamp(max=50) * pooled + self.bias
 
 
-def info_nce(logits: Tensor) -> Tensor:
-    """Each sound must find its picture among the batch's, and each picture its sound.
-
-    Source: van den Oord et al. (2018); logits (B, B), the matching pairs on the diagonal.
-    """
-    target = torch.arange(len(logits), device=logits.device)
-    return (
-        functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)
-    ) / 2
-
-
-def pair_bce(logits: Tensor) -> Tensor:
-    """Binary cross-entropy of one matching and one other picture for each sound, as in CSOL.
-
-    logits (B, B); the other picture is the next one of the batch.
-    """
-    matching, other = logits.diagonal(), logits.roll(-1, dims=1).diagonal()
-    return (functional.softplus(-matching).mean() + functional.softplus(other).mean()) / 2
-
-
-LOSS_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"infonce": info_nce, "bce": pair_bce}
-
-
 @dataclass(frozen=True)
 class Experience:
     """What the network may learn from or is measured on: pictures and the log-mel of sounds."""
@@ -122,24 +100,17 @@ def train(
 
     Pictures are mirrored at random. Class names and masks are never looked at.
     """
-    if loss not in LOSS_FUNCTIONS:
-        raise AvcoreError(f"unknown loss {loss!r}; choose {' or '.join(LOSSES)}")
+    function = choose(LOSSES, loss, "loss")
     with seeded(config.seed):
         model = Correspondence(pool=pool)
 
     def loss_fn(model: nn.Module, batch: Experience) -> Tensor:
         image = mirror_at_random(batch.image.float() / 255)
-        return LOSS_FUNCTIONS[loss](model(image, batch.mel))
+        return function(model(image, batch.mel))
 
     batches = Shuffled(experience, config.batch_size, config.seed)
     history = fit(model, loss_fn, batches, config, **fit_args)
     return model, history
-
-
-def mirror_at_random(image: Tensor) -> Tensor:
-    """Pictures (B, …, H, W), about half of them as in a mirror."""
-    mirrored = torch.rand(len(image), device=image.device) < 0.5
-    return torch.where(mirrored.view(-1, *[1] * (image.ndim - 1)), image.flip(-1), image)
 
 
 @torch.no_grad()
@@ -175,45 +146,24 @@ def score(maps: Tensor, target: Tensor, fraction: float) -> dict[str, float]:
     }
 
 
-def saliency(image: Tensor) -> Tensor:
-    """An image-only map: how far each pixel's colour is from the picture's mean, smoothed.
+def baseline_maps(model: Correspondence, experience: Experience, size: int) -> dict[str, Tensor]:
+    """Maps (N, size, size) in [0, 1] of trivial baselines: what a model has to beat.
 
-    Frequency-tuned saliency in the manner of Achanta et al. (CVPR 2009), in RGB;
-    (N, 3, H, W) uint8 -> (N, H, W) in [0, 1].
+    "whole image", "centre" and "saliency" never listen; the model itself hears "silent audio" or
+    "permuted audio" (the sound of the next scene).
     """
-    picture = functional.avg_pool2d(image.float() / 255, 9, 1, 4, count_include_pad=False)
-    distance = (picture - picture.mean((-2, -1), keepdim=True)).norm(dim=1)
-    return distance / distance.amax((-2, -1), keepdim=True).clamp_min(1e-8)
-
-
-def baselines(model: Correspondence, experience: Experience, size: int) -> dict[str, Tensor]:
-    """Maps (N, size, size) in [0, 1] that anyone can make: what a model has to beat.
-
-    "whole image", "centre" (a disc), "saliency" (the picture alone), and the model itself with
-    "silent audio" or with "permuted audio" (the sound of the next scene).
-    """
-    grid = torch.linspace(-1, 1, size)
-    disc = (1 - torch.hypot(grid[:, None], grid) / 2**0.5).clamp_min(0)
     count = len(experience.image)
+    shape = (count, size, size)
     silence = log_mel(torch.zeros(1, 16_000))[..., : experience.mel.shape[-1]]
     return {
-        "whole image": torch.ones(count, size, size),
-        "centre": disc.expand(count, -1, -1),
-        "saliency": metrics.resize_maps(saliency(experience.image), size),
+        "whole image": baselines.everything(shape),
+        "centre": baselines.centre(shape),
+        "saliency": metrics.resize_maps(baselines.saliency(experience.image), size),
         "silent audio": localise(
             model, replace(experience, mel=silence.expand(count, -1, -1)), size
         ),
         "permuted audio": localise(model, replace(experience, mel=experience.mel.roll(1, 0)), size),
     }
-
-
-@dataclass(frozen=True)
-class Data:
-    """Scenes for one experiment: what is learned from, chosen on, and measured on."""
-
-    train: SceneBatch
-    val: SceneBatch
-    test: SceneBatch
 
 
 LEARN = replace(STILL, objects=(1, 1))
@@ -225,7 +175,7 @@ def make_data(
     bank: AssetBank | None = None,
     counts: tuple[int, int, int] | None = None,
     workers: int = 2,
-) -> Data:
+) -> Splits[SceneBatch]:
     """Render the scenes of an experiment at a scale; the splits share no scene.
 
     One object to learn from (`LEARN`), as in the solo videos of CSOL's stage 1; two to choose on
@@ -236,10 +186,10 @@ def make_data(
         scale, smoke=(64, 16, 16), quick=(4000, 200, 400), full=(40_000, 500, 2000)
     )
     workers = 0 if scale == "smoke" else workers
-    return Data(*render_splits(LEARN, STILL, counts, bank, seed, workers))
+    return Splits(*render_splits(LEARN, STILL, counts, bank, seed, workers))
 
 
-def measure(model: Correspondence, data: Data) -> dict[str, float]:
+def measure(model: Correspondence, data: Splits[SceneBatch]) -> dict[str, float]:
     """`score` on the test scenes, cut where validation scenes say, with `cut` and two yardsticks.
 
     "whole_image_iou" is the IoU of a map that marks everything; "permuted_pointing" the share of
@@ -284,23 +234,3 @@ def localisation_experiment(
     data = make_data(scale, seed)
     model, _ = train(Experience.of(data.train), config, pool=variant)
     return measure(model, data)
-
-
-__all__ = [
-    "Correspondence",
-    "Data",
-    "Experience",
-    "baselines",
-    "best_fraction",
-    "info_nce",
-    "localisation_experiment",
-    "localise",
-    "make_data",
-    "measure",
-    "mirror_at_random",
-    "pair_bce",
-    "saliency",
-    "score",
-    "train",
-    "train_config",
-]  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy.signal import lfilter
@@ -36,7 +38,7 @@ class Part:
     source: Source
     sprite: Sprite | None
     performance: Performance
-    place: tuple[float, float, float] | None  # x, y and radius in pixels
+    place: np.ndarray | None  # (T, 3): x, y and radius in pixels; radius 0 where not in view
 
 
 class Stage:
@@ -72,7 +74,7 @@ class Stage:
             raise AvcoreError(
                 f"no scene {index} of split {split!r}; splits are {', '.join(SPLITS)}"
             )
-        rng = np.random.default_rng([self.seed, SPLITS.index(split), index])
+        rng = np.random.default_rng(self.stream(split, index))
         times = self._times(rng)
         parts = self._cast(rng, split, times)
         frames, masks = paint(parts, self.config, times, backdrop(self.config, rng))
@@ -81,6 +83,14 @@ class Stage:
             replace(part.source, level_db=level) for part, level in zip(parts, levels, strict=True)
         )
         return Scene(frames, stems, noise, masks, sources, times, self.config)
+
+    def stream(self, split: str, index: int) -> list[int]:
+        """What seeds a scene's random numbers: seed, split, index, and the kind where it has one.
+
+        Another use of the same scene adds numbers of its own.
+        """
+        kind = [zlib.crc32(self.config.kind.encode())] if self.config.kind else []
+        return [self.seed, SPLITS.index(split), index, *kind]
 
     def _times(self, rng: np.random.Generator) -> np.ndarray:
         config = self.config
@@ -145,6 +155,7 @@ class Stage:
             ),
             drive=np.interp(times, clock, performance.drive).astype(np.float32),
             voice=performance.voice,
+            present=np.zeros(len(times), bool) if place is None else place[:, 2] > 0,
         )
         return Part(source, sprite, performance, place)
 
@@ -169,8 +180,29 @@ def _later(performance: Performance, margin: float, whole: float) -> Performance
     )
 
 
-def places(config: SceneConfig, count: int, rng: np.random.Generator) -> list[tuple]:
-    """(x, y, radius) in pixels for `count` objects: in tiles, or free with little overlap."""
+def places(config: SceneConfig, count: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Where `count` objects are in each frame, (T, 3) each: x, y and radius in pixels.
+
+    They start in tiles, or free with little overlap, and travel along straight lines within the
+    frame. The radius is 0 where an object is not in view.
+    """
+    paths = [np.tile(place, (config.frames, 1)) for place in _starts(config, count, rng)]
+    if config.travel:
+        for path in paths:
+            angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1) * config.travel
+            step = config.size * length * np.array([np.cos(angle), np.sin(angle)])
+            radius = path[0, 2]
+            end = np.clip(path[0, :2] + step, radius, config.size - radius)
+            path[:, :2] += np.linspace(0, 1, config.frames)[:, None] * (end - path[0, :2])
+    if config.presence < 1:
+        for path in paths:
+            seen = rng.random(config.frames) < config.presence
+            seen[rng.integers(config.frames)] = True
+            path[~seen, 2] = 0
+    return paths
+
+
+def _starts(config: SceneConfig, count: int, rng: np.random.Generator) -> list[tuple]:
     radii = rng.uniform(*config.diameter, count) * config.size / 2
     if config.layout == "collage":
         half = config.size / 2
@@ -198,26 +230,38 @@ def paint(
     frames = np.repeat(background[None], len(times), axis=0)
     masks = np.zeros((len(parts), len(times), size, size), bool)
     for number, part in enumerate(parts):
-        if part.place is None:
-            continue
-        x, y, radius = part.place
-        reach = 1.2 * radius
-        left, right = max(int(x - reach), 0), min(int(x + reach) + 1, size)
-        top, bottom = max(int(y - reach), 0), min(int(y + reach) + 1, size)
-        u, v = np.meshgrid(
-            ((np.arange(left, right) + 0.5 - x) / radius).astype(np.float32),
-            ((np.arange(top, bottom) + 0.5 - y) / radius).astype(np.float32),
-        )
-        shape = (len(times), *u.shape)
-        drive = part.source.drive[:, None, None]
-        u, v = np.broadcast_to(u, shape), np.broadcast_to(v, shape)
-        rgb, alpha = part.sprite(u, v, drive, 1 / radius)
-        window = frames[:, top:bottom, left:right]
-        window += alpha[..., None] * (rgb - window)
-        covered = alpha > 0.5
-        masks[:number, :, top:bottom, left:right] &= ~covered
-        masks[number, :, top:bottom, left:right] = covered
+        for moment in () if part.place is None else _standing(part.place):
+            _paint(part, number, moment, frames, masks)
     return np.rint(255 * np.clip(frames, 0, 1)).astype(np.uint8), masks
+
+
+def _standing(path: np.ndarray) -> list[slice]:
+    """Runs of frames in which an object stands in view at one place."""
+    edges = np.flatnonzero((np.diff(path, axis=0) != 0).any(1)) + 1
+    bounds = [0, *edges.tolist(), len(path)]
+    return [slice(a, b) for a, b in pairwise(bounds) if path[a, 2] > 0]
+
+
+def _paint(part: Part, number: int, moment: slice, frames: np.ndarray, masks: np.ndarray) -> None:
+    """Draw one part in frames in which it stands still, in place."""
+    size = frames.shape[1]
+    x, y, radius = part.place[moment.start]
+    reach = 1.2 * radius
+    left, right = max(int(x - reach), 0), min(int(x + reach) + 1, size)
+    top, bottom = max(int(y - reach), 0), min(int(y + reach) + 1, size)
+    u, v = np.meshgrid(
+        ((np.arange(left, right) + 0.5 - x) / radius).astype(np.float32),
+        ((np.arange(top, bottom) + 0.5 - y) / radius).astype(np.float32),
+    )
+    drive = part.source.drive[moment, None, None]
+    shape = (len(drive), *u.shape)
+    u, v = np.broadcast_to(u, shape), np.broadcast_to(v, shape)
+    rgb, alpha = part.sprite(u, v, drive, 1 / radius)
+    window = frames[moment, top:bottom, left:right]
+    window += alpha[..., None] * (rgb - window)
+    covered = alpha > 0.5
+    masks[:number, moment, top:bottom, left:right] &= ~covered
+    masks[number, moment, top:bottom, left:right] = covered
 
 
 def mix(

@@ -8,10 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from avcore.support import AvcoreError
+from avcore.support import AvcoreError, choose
 
 CONTROL_RATE = 100  # Hz, the rate at which a performance says how strongly its source moves
 SPLITS = ("train", "val", "test")
+LAYOUTS = ("free", "collage")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,14 @@ class SceneConfig:
         "free" (placed anywhere, little overlap) or "collage" (the 2×2 tiles of CSOL).
     distinct
         Whether the sources of a scene are all of different classes.
+    travel
+        How far an object may move during the clip, as a fraction of the frame; 0 stays in place.
+    presence
+        The chance that an object is in view in a given frame; each is at least once. Its sound
+        goes on when it is not (see `Source.present`).
+    kind
+        A name that enters the random stream: scenes of different kinds share nothing, scenes of
+        one kind with different conditions show the same objects where their numbers agree.
     """
 
     size: int = 96
@@ -65,6 +74,9 @@ class SceneConfig:
     snr_db: tuple[float, float] | None = None
     layout: str = "free"
     distinct: bool = True
+    travel: float = 0.0
+    presence: float = 1.0
+    kind: str = ""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -73,8 +85,7 @@ class SceneConfig:
                 raise AvcoreError(f"{field.name} wants (low, high), got {value}")
         if min(self.size, self.frames, self.fps, self.duration, self.sample_rate) <= 0:
             raise AvcoreError("size, frames, fps, duration and sample_rate must be positive")
-        if self.layout not in ("free", "collage"):
-            raise AvcoreError(f"unknown layout {self.layout!r}; choose 'free' or 'collage'")
+        choose(LAYOUTS, self.layout, "layout")
         if self.objects[0] < 1 or self.objects[1] > 6:
             raise AvcoreError(f"objects wants 1 to 6, got {self.objects}")
         for name in ("sounding", "talkers", "names"):
@@ -84,6 +95,13 @@ class SceneConfig:
                     f"{name} wants 0 to {self.objects[0]}, the fewest objects of a scene, "
                     f"got {(low, high)}"
                 )
+        if not (0 <= self.travel <= 1 and 0 < self.presence <= 1):
+            raise AvcoreError(
+                f"travel wants 0 to 1 and presence more than 0 and at most 1, "
+                f"got {self.travel} and {self.presence}"
+            )
+        if self.frames == 1 and (self.travel or self.presence < 1):
+            raise AvcoreError("a still cannot travel, come or go; it wants several frames")
         if self.layout == "collage" and self.objects != (4, 4):
             raise AvcoreError(f"a collage shows exactly 4 objects, got {self.objects}")
 
@@ -178,6 +196,8 @@ class Source:
         (T,) float32: how strongly it moves in each frame.
     voice
         Whose voice it is; empty for sources that do not speak.
+    present
+        (T,) bool: the frames in which it is in view, whether or not another hides it.
     """
 
     kind: str
@@ -189,7 +209,8 @@ class Source:
     onsets: np.ndarray
     words: tuple[Word, ...]
     drive: np.ndarray
-    voice: str = ""
+    voice: str
+    present: np.ndarray
 
 
 @dataclass(frozen=True)

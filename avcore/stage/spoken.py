@@ -8,7 +8,7 @@ from typing import TypeVar
 from avcore.data.media import words
 from avcore.data.media.folder import MediaClass, Problem, Spoken
 from avcore.stage.scene import SPLITS
-from avcore.support import MediaError
+from avcore.support import MediaError, choose
 
 SPEAKERS = ("people", "synthetic")
 T = TypeVar("T")
@@ -37,8 +37,8 @@ def spoken_names(
         raise MediaError(f"languages wants several, such as ({languages!r},), or a mapping")
     allowed = _by_split("languages", languages, None)
     kinds = _by_split("words", speakers, "people")
-    if unknown := sorted({str(kind) for kind in kinds.values()} - set(SPEAKERS)):
-        raise MediaError(f"words are those of {' or '.join(SPEAKERS)}, got {unknown[0]!r}")
+    for kind in kinds.values():
+        choose(SPEAKERS, kind, "speaker of words")
     synthetic: dict[str, dict[str, list[Spoken]]] = {}
     if "synthetic" in kinds.values():
         said = words.load([item.name for item in found], sample_rate=sample_rate)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from avcore.support import AvcoreError
+from avcore.support import AvcoreError, choose
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 SCHEDULES = ("cosine", "constant")
@@ -69,14 +69,8 @@ class TrainConfig:
             raise AvcoreError(f"learning_rate must be positive, got {self.learning_rate}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise AvcoreError(f"clip_norm must be positive or None, got {self.clip_norm}")
-        if self.schedule not in SCHEDULES:
-            raise AvcoreError(
-                f"unknown schedule {self.schedule!r}; choose {' or '.join(SCHEDULES)}"
-            )
-        if self.precision not in PRECISIONS:
-            raise AvcoreError(
-                f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}"
-            )
+        choose(SCHEDULES, self.schedule, "schedule")
+        choose(PRECISIONS, self.precision, "precision")
 
     def rate_factor(self, step: int) -> float:
         """What the learning rate is multiplied by at `step` (0, 1, …), in [0, 1]."""

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 
-from avcore.support import AvcoreError
+from avcore.support import choose
 
 MODES = ("static", "live")
 
@@ -24,9 +24,7 @@ def mode() -> str:
     """
     wanted = os.environ.get("AVCORE_VIZ", "")
     if wanted:
-        if wanted not in MODES:
-            raise AvcoreError(f"AVCORE_VIZ is {wanted!r}; choose one of {', '.join(MODES)}")
-        return wanted
+        return choose(MODES, wanted, "AVCORE_VIZ")
     if os.environ.get("AVCORE_STATIC", "") not in ("", "0"):
         return "static"
     return "live" if _in_kernel() and has("ipywidgets") else "static"

@@ -9,7 +9,6 @@ import numpy as np
 
 from avcore.support import AvcoreError
 from avcore.viz.encode import as_waveform, png_uri
-from avcore.viz.modes import has, in_colab
 from avcore.viz.soundtrack import Soundtrack, Track
 from avcore.viz.truth import (
     chip,
@@ -33,21 +32,9 @@ class Player(View):
 
     def __init__(self, markup: str) -> None:
         self._markup = markup
-        self._widget: Any = None
 
     def html(self) -> str:
         return self._markup
-
-    def widget(self) -> Any:
-        """The same player as a widget, whose `frame` and `track` Python reads and sets.
-
-        None in Colab and where anywidget is missing: there the HTML does.
-        """
-        if self._widget is None and has("anywidget") and not in_colab():
-            from avcore.viz.live import PlayerWidget  # imports anywidget
-
-            self._widget = PlayerWidget(html=self._markup)
-        return self._widget
 
 
 def scene_player(scene: Any, title: str | None = None, show_truth: bool = True) -> Player:

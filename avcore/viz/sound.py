@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from avcore.support import AvcoreError, require
+from avcore.support import AvcoreError, choose, require
 from avcore.viz.encode import as_waveform, envelope, mean_pool
 from avcore.viz.figure import Figure, figure
 from avcore.viz.theme import BLUE, SOUND_SCALE, colour_scale
@@ -73,8 +73,7 @@ def spectrum(
     AvcoreError
         For an unknown kind, or a sound shorter than half a window.
     """
-    if kind not in KINDS:
-        raise AvcoreError(f"unknown kind {kind!r} of spectrogram; choose one of {', '.join(KINDS)}")
+    choose(KINDS, kind, "kind of spectrogram")
     if sample_rate <= 0:
         raise AvcoreError(f"a sampling rate must be positive, got {sample_rate} Hz")
     torch = require("torch", "viz")

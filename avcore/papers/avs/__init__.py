@@ -16,7 +16,7 @@
 from avcore.papers.avs.evaluation import f_by_batch, other_sounds, scores, trivial
 from avcore.papers.avs.fusion import Addition, TemporalConvolution, VideoSelfAttention
 from avcore.papers.avs.losses import all_frames_bce, avm_loss, first_frame_bce
-from avcore.papers.avs.model import AVSModel, Segmented, normalise
+from avcore.papers.avs.model import AVSModel, Segmented
 from avcore.papers.avs.naming import Namer, listen, teach
 from avcore.papers.avs.scenes import SETTINGS, ClipMaker, Clips, Setting
 from avcore.papers.avs.small import FUSIONS, small_avs
@@ -42,7 +42,6 @@ __all__ = [
     "f_by_batch",
     "first_frame_bce",
     "listen",
-    "normalise",
     "other_sounds",
     "scores",
     "segment",

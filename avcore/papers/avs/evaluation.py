@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from avcore import metrics
+from avcore.metrics import baselines
 from avcore.papers.avs.scenes import Clips
 
 BATCH = 4  # clips in a batch of the published test
@@ -74,12 +74,16 @@ def other_sounds(clips: Clips, silence: Tensor) -> dict[str, Clips]:
 
 
 def trivial(clips: Clips) -> dict[str, Tensor]:
-    """Logits (N, T, H, W) that anyone can make: everything, nothing, a disc in the middle."""
-    shape = clips.masks.shape
-    grid = torch.linspace(-1, 1, shape[-1])
-    disc = 0.5 - torch.hypot(grid[:, None], grid)
-    return {
-        "everything": torch.ones(shape),
-        "nothing": -torch.ones(shape),
-        "centre": disc.expand(shape),
+    """Logits (N, T, H, W) of trivial baselines: everything, nothing, a disc in the middle.
+
+    The disc is half as wide as the picture.
+    """
+    clips_frames = clips.masks.shape[:2]
+    shape = (clips_frames.numel(), *clips.masks.shape[2:])
+    maps = {
+        "everything": baselines.everything(shape),
+        "nothing": baselines.nothing(shape),
+        "centre": baselines.centre(shape),
     }
+    edge = 1 - 0.5 / 2**0.5  # of the disc, in the map of the centre
+    return {name: (values - edge).unflatten(0, clips_frames) for name, values in maps.items()}

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from avcore import metrics
 from avcore.audio import log_mel
-from avcore.papers import avc
 from avcore.papers.avs import localizers
 from avcore.papers.avs.evaluation import f_by_batch, other_sounds, scores
 from avcore.papers.avs.model import AVSModel
@@ -24,19 +23,16 @@ from avcore.papers.avs.scenes import SETTINGS, ClipMaker, Clips, find_setting
 from avcore.papers.avs.small import small_avs
 from avcore.papers.avs.training import Recipe, segment, train
 from avcore.stage import AssetBank
-from avcore.support import AvcoreError, by_scale
+from avcore.support import Splits, by_scale, choose
 from avcore.training import History, TrainConfig, seeded
 
 MATCHING = 0.5  # the published weight of the matching loss
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(Splits[Clips]):
     """Clips of a setting whose sound a listener has heard; and what silence is to it, (128,)."""
 
-    train: Clips
-    val: Clips
-    test: Clips
     silence: Tensor
 
 
@@ -72,11 +68,15 @@ def silence(namer: Namer, sample_rate: int = 16_000) -> Tensor:
 
 def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
     """The training of chapters 40 and 41 and of all their claims."""
-    return replace(
-        avc.train_config(scale, seed, device),
+    return TrainConfig(
         steps=by_scale(scale, smoke=4, quick=720, full=8000),
         batch_size=4,
+        learning_rate=1e-3,
+        weight_decay=1e-3,
         warmup=by_scale(scale, smoke=1, quick=20, full=200),
+        clip_norm=1.0,
+        seed=seed,
+        device=device,
     )
 
 
@@ -132,10 +132,8 @@ def segmentation_experiment(
 
     Beside `scores`, the same with other sounds: "silence_…" and "permuted_…".
     """
-    measure = _choose(
-        dict.fromkeys(VARIANTS, _measured) | dict.fromkeys(UNLABELLED, _measured_localizer), variant
-    )
-    return dict(measure(variant, seed, scale, device))
+    ways = dict.fromkeys(VARIANTS, _measured) | dict.fromkeys(UNLABELLED, _measured_localizer)
+    return dict(choose(ways, variant, "variant")(variant, seed, scale, device))
 
 
 def gain_experiment(variant: str, seed: int, scale: str, device: str = "auto") -> dict[str, float]:
@@ -164,7 +162,7 @@ def scoring_experiment(
         "one clip a batch": {"iou": values["miou"], "f": f_by_batch(logits, masks, 1)},
         "one batch": {"iou": values["miou"], "f": values["f_whole"]},
     }
-    return _choose(ways, variant)
+    return choose(ways, variant, "variant")
 
 
 SOUNDS = {"own sound": "", "silence": "silence_", "permuted": "permuted_"}
@@ -176,7 +174,7 @@ def sound_experiment(variant: str, seed: int, scale: str, device: str = "auto") 
     The sounds are "own sound", "silence" and "permuted" (another clip's).
     """
     known = {f"{setting}, {sound}": (setting, sound) for setting in SETTINGS for sound in SOUNDS}
-    setting, sound = _choose(known, variant)
+    setting, sound = choose(known, variant, "variant")
     values = _measured(f"{setting}, TPAVI", seed, scale, device)
     return {name: values[SOUNDS[sound] + name] for name in ("miou", "miou_filled", "area")}
 
@@ -232,9 +230,3 @@ def best_cut(maps: Tensor, masks: Tensor, candidates: int = 40) -> float:
     limits = torch.linspace(maps.min(), maps.max(), candidates)
     found = torch.tensor([metrics.mask_iou(frames - limit, truth) for limit in limits])
     return limits[found.argmax()].item()
-
-
-def _choose(known: dict, variant: str):
-    if variant not in known:
-        raise AvcoreError(f"unknown variant {variant!r}; choose one of {', '.join(known)}")
-    return known[variant]

@@ -24,7 +24,7 @@ from avcore.nn.weights import fill, read_any
 from avcore.papers.avs.model import BACKBONES, AVSModel, ResNet50, Segmented
 from avcore.papers.avs.small import FUSIONS, small_avs, small_listener
 from avcore.papers.avs.tpavi import TPAVI
-from avcore.support import AvcoreError, CheckpointError
+from avcore.support import AvcoreError, CheckpointError, choose
 from avcore.training import seeded
 from avcore.training.checkpoint import read
 
@@ -62,12 +62,8 @@ class Network:
     start: str | None = None
 
     def __post_init__(self) -> None:
-        for what, name, known in (
-            ("backbone", self.backbone, NETWORKS),
-            ("fusion", self.fusion, FUSIONS),
-        ):
-            if name not in known:
-                raise AvcoreError(f"unknown {what} {name!r}; choose one of {', '.join(known)}")
+        choose(NETWORKS, self.backbone, "backbone")
+        choose(FUSIONS, self.fusion, "fusion")
         if not set(self.tpavi_stages) <= set(STAGES):
             raise AvcoreError(f"the stages are {STAGES}, got {self.tpavi_stages}")
 

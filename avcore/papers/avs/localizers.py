@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avcore.papers import avc
-from avcore.papers.avs.model import AVSModel, normalise
+from avcore.nn.losses import info_nce
+from avcore.nn.pictures import normalise
+from avcore.papers.avs.model import AVSModel
 from avcore.papers.avs.scenes import Clips
 from avcore.papers.avs.small import CHANNELS
 from avcore.papers.avs.tpavi import AUDIO_CHANNELS
-from avcore.support import AvcoreError
+from avcore.support import choose
 from avcore.training import History, Shuffled, TrainConfig, fit
 
-LOSSES = ("LVS", "correspondence")
 POSITIVE, NEGATIVE, TAU, TEMPERATURE = 0.65, 0.4, 0.03, 0.07  # of LVS
 COARSE = 4  # places of the network's map that are averaged before maps are compared
 
@@ -66,7 +66,10 @@ def lvs_loss(maps: Tensor) -> Tensor:
 
 def correspondence_loss(maps: Tensor) -> Tensor:
     """The best place of each map in InfoNCE both ways; maps (B, B, h, w)."""
-    return avc.info_nce(maps.amax((-2, -1)) / TEMPERATURE)
+    return info_nce(maps.amax((-2, -1)) / TEMPERATURE)
+
+
+LOSSES = {"LVS": lvs_loss, "correspondence": correspondence_loss}
 
 
 def train(model: Localizer, clips: Clips, config: TrainConfig, loss: str, **fit_args) -> History:
@@ -74,9 +77,7 @@ def train(model: Localizer, clips: Clips, config: TrainConfig, loss: str, **fit_
 
     A batch holds as many frames as `config.batch_size` clips do.
     """
-    if loss not in LOSSES:
-        raise AvcoreError(f"unknown loss {loss!r}; choose {' or '.join(LOSSES)}")
-    function = lvs_loss if loss == "LVS" else correspondence_loss
+    function = choose(LOSSES, loss, "loss")
     pairs = (clips.frames.flatten(0, 1), clips.heard.flatten(0, 1))
     count = config.batch_size * clips.frames.shape[1]
 

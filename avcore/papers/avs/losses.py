@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from avcore.support import AvcoreError
+from avcore.support import AvcoreError, choose
 
 DISTANCES = ("kl", "euclidean", "cosine")
 TARGETS = ("audio", "visual")
@@ -86,11 +86,8 @@ def avm_loss(
     AvcoreError
         For an unknown form, no stage, or sounds and features that do not fit each other.
     """
-    if distance not in DISTANCES or target not in TARGETS:
-        raise AvcoreError(
-            f"unknown form {distance!r} to {target!r}; choose one of {', '.join(DISTANCES)} to "
-            f"{' or '.join(TARGETS)}"
-        )
+    choose(DISTANCES, distance, "distance")
+    choose(TARGETS, target, "target")
     if len(audio) != len(visual) or not audio:
         raise AvcoreError(f"as many sounds as stages are wanted: {len(audio)}, {len(visual)}")
     losses = []

@@ -19,10 +19,9 @@ from avcore.nn.official import only_tensors
 from avcore.nn.pvt import PVTv2
 from avcore.nn.weights import fill
 from avcore.papers.avs.tpavi import TPAVI
-from avcore.support import AvcoreError, require
+from avcore.support import AvcoreError, choose, require
 
 DILATIONS = (3, 6, 12, 18)
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, channel by channel
 BACKBONES = {"resnet50": (256, 512, 1024, 2048), "pvt_v2_b5": (64, 128, 320, 512)}
 
 
@@ -88,13 +87,6 @@ class Fusion(nn.Module):
         return _enlarge(self.resConfUnit2(x), align_corners=True)
 
 
-def normalise(image: Tensor) -> Tensor:
-    """Pictures (…, 3, H, W), uint8 or in [0, 1], with the mean and spread of ImageNet removed."""
-    image = image if image.is_floating_point() else image.float() / 255
-    mean, std = (torch.tensor(x, device=image.device).view(3, 1, 1) for x in (MEAN, STD))
-    return (image - mean) / std
-
-
 class AVSModel(nn.Module):
     """Masks of what sounds, for every frame of a clip.
 
@@ -157,15 +149,14 @@ class AVSModel(nn.Module):
             When it is no state dict, or a weight is missing, unknown or of another shape; it is
             named.
         """
-        if backbone not in BACKBONES:
-            raise AvcoreError(f"unknown backbone {backbone!r}; choose {' or '.join(BACKBONES)}")
+        widths = choose(BACKBONES, backbone, "backbone")
         official = only_tensors(state_dict, "this")
         renamed = {_rename(key): value for key, value in official.items()}
         renamed.pop(None, None)
         stages = sorted({int(key.split(".")[1]) for key in renamed if key.startswith("tpavi.")})
         with torch.device("meta"):
             encoder = ResNet50() if backbone == "resnet50" else PVTv2()
-            model = cls(encoder, BACKBONES[backbone], tpavi_stages=stages)
+            model = cls(encoder, widths, tpavi_stages=stages)
         fill(model, renamed, "this state dict", assign=True)
         return model.eval()
 

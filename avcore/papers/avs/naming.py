@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avcore.audio import log_mel
-from avcore.papers.avs.model import normalise
+from avcore.nn.pictures import normalise
 from avcore.papers.avs.small import WIDTHS, SmallEncoder, small_listener
 from avcore.papers.avs.tpavi import AUDIO_CHANNELS
 from avcore.stage import STILL, AssetBank, SceneBatch, Stage, render

@@ -23,7 +23,7 @@ from avcore.data.avsbench_index import FRAMES
 from avcore.papers.avs.evaluation import BATCH, scores
 from avcore.papers.avs.listening import HEARING, Listening, Network
 from avcore.papers.avs.training import Recipe, prepared, total_loss
-from avcore.support import AvcoreError
+from avcore.support import AvcoreError, choose
 from avcore.training import History, Loaded, TrainConfig, fit
 from avcore.training.batches import worded
 from avcore.training.checkpoint import read, write
@@ -58,9 +58,7 @@ def recipe(
 
     A network that does not hear has nothing to match: 0, and an `AvcoreError` for another weight.
     """
-    if setting not in RECIPES:
-        raise AvcoreError(f"unknown setting {setting!r}; choose one of {', '.join(RECIPES)}")
-    published = RECIPES[setting]
+    published = choose(RECIPES, setting, "setting")
     if matching is None:
         matching = published.matching if fusion in HEARING else 0.0
     if matching and fusion not in HEARING:

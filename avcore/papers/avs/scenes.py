@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from avcore.audio import log_mel
 from avcore.stage import SPLITS, AssetBank, Scene, SceneConfig, SceneDataset, Stage
-from avcore.support import AvcoreError
+from avcore.support import AvcoreError, choose
 
 SECONDS = 5
 RAMP = 0.02  # s in which a source is faded in and out
@@ -52,9 +52,7 @@ SETTINGS = {
 
 def find_setting(name: str) -> Setting:
     """The setting called `name`; an unknown one is an `AvcoreError`."""
-    if name not in SETTINGS:
-        raise AvcoreError(f"unknown setting {name!r}; choose one of {', '.join(SETTINGS)}")
-    return SETTINGS[name]
+    return choose(SETTINGS, name, "setting")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from avcore.nn.backbones import SoundStream, conv_block
 from avcore.papers.avs.fusion import Addition, TemporalConvolution, VideoSelfAttention
 from avcore.papers.avs.model import AVSModel
 from avcore.papers.avs.tpavi import AUDIO_CHANNELS, TPAVI
-from avcore.support import AvcoreError
+from avcore.support import choose
 
 WIDTHS = (32, 48, 64, 96)  # channels of the small encoder's four stages
 CHANNELS = 32  # C
@@ -57,9 +57,7 @@ def small_avs(
     A copy of `encoder` is used where one is given, on the CPU as all that is new; its weights are
     otherwise drawn at random.
     """
-    if fusion not in FUSIONS:
-        raise AvcoreError(f"unknown fusion {fusion!r}; choose one of {', '.join(FUSIONS)}")
-    block = FUSIONS[fusion]
+    block = choose(FUSIONS, fusion, "fusion")
     return AVSModel(
         copy.deepcopy(encoder).cpu() if encoder else SmallEncoder(),
         WIDTHS,

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from avcore.nn.pictures import normalise
 from avcore.papers.avs.losses import DISTANCES, TARGETS, all_frames_bce, avm_loss
-from avcore.papers.avs.model import AVSModel, normalise
+from avcore.papers.avs.model import AVSModel
 from avcore.papers.avs.scenes import Clips
-from avcore.support import AvcoreError
+from avcore.support import AvcoreError, choose
 from avcore.training import History, Shuffled, TrainConfig, fit
 
 
@@ -38,8 +39,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.labelled < 1 or self.matching < 0:
             raise AvcoreError("labelled must be at least 1, and matching must not be negative")
-        if self.distance not in DISTANCES or self.target not in TARGETS:
-            raise AvcoreError(f"unknown form of matching {self.distance!r} to {self.target!r}")
+        choose(DISTANCES, self.distance, "distance")
+        choose(TARGETS, self.target, "target")
 
 
 def prepared(frames: Tensor) -> Tensor:

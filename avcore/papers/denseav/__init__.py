@@ -2,11 +2,13 @@
 
 `similarity`  Eqs. 1 and 2: the volume, and every way to pool it without holding it
 `losses`      InfoNCE, the disentangling term, the stability terms
-`model`       dual encoder and aligners; `small` has it for the stage, `official` as published
+`model`       dual encoder, with `aligners`; as published too, from the authors' weights (`keys`)
+`small`       the same for the stage; `official` reads and prepares for the published model
 `training`    one recipe of weights, aligner warm-up, then everything
 `evaluation`  prompted segmentation, retrieval, what each head hears
 """
 
+from avcore.papers.denseav.aligners import AudioAligner, ImageAligner
 from avcore.papers.denseav.evaluation import (
     encode,
     head_scores,
@@ -22,7 +24,7 @@ from avcore.papers.denseav.losses import (
     temperature_balance,
     temporal_smoothness,
 )
-from avcore.papers.denseav.model import AudioAligner, DenseAV, Features, ImageAligner, mask_steps
+from avcore.papers.denseav.model import DenseAV, Features, mask_steps
 from avcore.papers.denseav.similarity import (
     HEAD_POOLS,
     POOLS,
@@ -32,7 +34,7 @@ from avcore.papers.denseav.similarity import (
     similarity_volume,
 )
 from avcore.papers.denseav.small import audible, small_denseav
-from avcore.papers.denseav.training import Clips, Recipe, augment, total_loss, train
+from avcore.papers.denseav.training import Clips, Recipe, total_loss, train
 
 __all__ = [
     "HEAD_POOLS",
@@ -44,7 +46,6 @@ __all__ = [
     "ImageAligner",
     "Recipe",
     "audible",
-    "augment",
     "disentanglement",
     "encode",
     "global_similarity",

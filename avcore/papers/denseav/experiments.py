@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from avcore import metrics
-from avcore.papers import avc
+from avcore.metrics import baselines
 from avcore.papers.denseav.evaluation import (
     encode,
     head_scores,
@@ -25,7 +25,7 @@ from avcore.papers.denseav.model import DenseAV, Features
 from avcore.papers.denseav.small import small_denseav
 from avcore.papers.denseav.training import Clips, Recipe, train
 from avcore.stage import STILL, AssetBank, SceneBatch, render_splits
-from avcore.support import AvcoreError, by_scale
+from avcore.support import by_scale, choose
 from avcore.training import History, TrainConfig, seeded
 
 CHIRP = replace(STILL, size=64)
@@ -92,10 +92,15 @@ def join(parts: list[Clips]) -> Clips:
 
 def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
     """The training of chapters 50 and 51 and of all their claims."""
-    return replace(
-        avc.train_config(scale, seed, device),
+    return TrainConfig(
         steps=by_scale(scale, smoke=4, quick=600, full=6000),
         batch_size=by_scale(scale, smoke=16, quick=64, full=64),
+        learning_rate=1e-3,
+        weight_decay=1e-3,
+        warmup=by_scale(scale, smoke=1, quick=30, full=200),
+        clip_norm=1.0,
+        seed=seed,
+        device=device,
     )
 
 
@@ -138,7 +143,7 @@ def sound_experiment(variant: str, seed: int, scale: str, device: str = "auto") 
     "ahead" is how far retrieval runs ahead of localisation: recall at 10 minus pointing, each
     rescaled so that chance is 0 and perfection 1.
     """
-    recipe = _choose(SOUND_RECIPES, variant)
+    recipe = choose(SOUND_RECIPES, variant, "variant")
     data = make_data(("chirp",), scale, seed, objects=(1, 2))
     config = replace(train_config(scale, seed, device), progress=False)
     model, _ = fit_small(data.train, config, recipe)
@@ -170,7 +175,7 @@ def mixed_experiment(variant: str, seed: int, scale: str, device: str = "auto") 
     "one head, channels split" is one head whose channels are cut in two after training: the two
     halves that anyone can make.
     """
-    heads, recipe = _choose(MIXED_RECIPES, variant)
+    heads, recipe = choose(MIXED_RECIPES, variant, "variant")
     data = make_data(("chirp", "chat"), scale, seed)
     config = replace(train_config(scale, seed, device), progress=False)
     model, history = fit_small(data.train, config, recipe, heads)
@@ -211,7 +216,7 @@ def warm_up_experiment(
     drawn anew, and half of the usual steps follow on scenes with sounds and names. In the
     variant "warm-up" the backbones are left alone for the first quarter of them.
     """
-    _choose({"warm-up": 0, "no warm-up": 0}, variant)
+    choose(("warm-up", "no warm-up"), variant, "variant")
     config = replace(train_config(scale, seed, device), progress=False)
     short = replace(config, steps=max(config.steps // 2, 2))
     chirps = make_data(("chirp",), scale, seed).train
@@ -235,22 +240,14 @@ def baseline_maps(
     ("permuted sound") or to nothing ("silence").
     """
     maps = heatmaps(features, mask, model.heads)
-    grid = torch.linspace(-1, 1, maps.shape[-1])
-    disc = 1 - torch.hypot(grid[:, None], grid)
     other = features._replace(audio=features.audio.roll(1, 0))
     hushed = replace(
         prompted.clips, heard=torch.full_like(prompted.clips.heard, prompted.clips.heard.min())
     )
     silent, _ = encode(model, hushed)
     return {
-        "whole picture": torch.ones_like(maps),
-        "centre": disc.expand_as(maps),
+        "whole picture": baselines.everything(maps.shape),
+        "centre": baselines.centre(maps.shape),
         "permuted sound": heatmaps(other, mask.roll(1, 0), model.heads),
         "silence": heatmaps(silent, torch.ones_like(mask), model.heads),
     }
-
-
-def _choose(known: dict, variant: str):
-    if variant not in known:
-        raise AvcoreError(f"unknown variant {variant!r}; choose one of {', '.join(known)}")
-    return known[variant]

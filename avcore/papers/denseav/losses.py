@@ -11,7 +11,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from avcore.papers import avc
+from avcore.nn import losses
 from avcore.papers.denseav.similarity import paired_volume
 
 
@@ -21,7 +21,7 @@ def info_nce(sims: Tensor) -> Tensor:
     Eq. 3 and its mirror image; sims (B, B), own pairs on the diagonal. The mean is subtracted
     first, as in the official code, which changes no loss but keeps half precision in range.
     """
-    return avc.info_nce(sims - sims.mean())
+    return losses.info_nce(sims - sims.mean())
 
 
 def disentanglement(audio: Tensor, image: Tensor, heads: int) -> Tensor:

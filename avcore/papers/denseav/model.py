@@ -8,77 +8,21 @@ Deviation: gradients reach the image branch (the released code runs it without a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avcore.nn.vit import Block
-from avcore.support import AvcoreError
+from avcore.nn import lora
+from avcore.nn.hubert import Hubert
+from avcore.nn.vit import VisionTransformer
+from avcore.nn.weights import fill
+from avcore.papers.denseav.aligners import EPS, AudioAligner, ImageAligner
+from avcore.papers.denseav.keys import rename
 
-EPS = 1e-4  # of all layer normalisations
-
-
-class ChannelNorm(nn.LayerNorm):
-    """Layer normalisation over the channels of (B, C, H, W), or of (B, C)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, EPS)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
-
-
-class ImageAligner(nn.Module):
-    """Channel normalisation and a 1×1 convolution; the class token has a linear layer."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.norm = ChannelNorm(inputs)
-        self.layer = nn.Conv2d(inputs, outputs, 1)
-        self.cls_layer = nn.Linear(inputs, outputs)
-
-    def forward(self, features: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, inputs, H, W) and (B, inputs) -> (B, outputs, H, W) and (B, outputs)."""
-        return self.layer(self.norm(features)), self.cls_layer(token)
-
-
-class AudioAligner(nn.Module):
-    """Channel normalisation, two convolutions over time, and self-attention over the steps.
-
-    A learned class token takes part in the attention. `strides` are the widths of the two
-    convolutions, which do not overlap; `attention_heads` must divide `outputs`.
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        strides: tuple[int, int] = (3, 3),
-        attention_heads: int = 6,
-    ) -> None:
-        super().__init__()
-        self.token = nn.Parameter(torch.randn(inputs))
-        self.norm = ChannelNorm(inputs)
-        self.first = nn.Conv2d(inputs, outputs, (1, strides[0]), (1, strides[0]))
-        self.second = nn.Conv2d(outputs, outputs, (1, strides[1]), (1, strides[1]))
-        self.cls_layer = nn.Linear(inputs, outputs)
-        self.block = Block(outputs, attention_heads, EPS)
-        self.shortest = strides[0] * strides[1]
-
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, inputs, F, T) -> (B, outputs, 1, T'), a mean over frequency, and (B, outputs)."""
-        if features.shape[-1] < self.shortest:
-            raise AvcoreError(
-                f"the sound is too short: {features.shape[-1]} steps, at least {self.shortest}"
-            )
-        x = self.second(self.first(self.norm(features.mean(2, keepdim=True))))
-        token = self.cls_layer(self.norm(self.token[None]))
-        tokens = torch.cat([token[:, None].expand(len(x), -1, -1), x[:, :, 0].transpose(1, 2)], 1)
-        tokens = self.block(tokens)
-        return tokens[:, 1:].transpose(1, 2).unsqueeze(2), tokens[:, 0]
+CHANNELS, IMAGE_WIDTH, AUDIO_WIDTH = 384, 384, 1024  # K·C, of DINO ViT-S/8, of HuBERT large
 
 
 class Features(NamedTuple):
@@ -115,20 +59,57 @@ class DenseAV(nn.Module):
         image_aligner: ImageAligner,
         audio_aligner: AudioAligner,
         heads: int = 1,
-        front: Callable[[Tensor], Tensor] = lambda waveform: waveform,
+        front: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.image_encoder, self.audio_encoder = image_encoder, audio_encoder
         self.image_aligner, self.audio_aligner = image_aligner, audio_aligner
-        self.heads, self.front = heads, front
+        self.heads, self.front = heads, front or nn.Identity()
         self.log_scale = nn.Parameter(torch.zeros(1))  # log γ, the learned inverse temperature
 
     @classmethod
-    def from_official(cls, weights: dict[str, Tensor], **options) -> DenseAV:
-        """The published model from its weights; see `avcore.papers.denseav.official.load`."""
-        from avcore.papers.denseav import official
+    def published(cls, heads: int = 2, lora_rank: int = 8) -> DenseAV:
+        """The published architecture with random weights (340 million).
 
-        return official.load(weights, **options)
+        It takes what `official.prepare_image` and `official.prepare_waveform` give.
+        """
+        return cls(
+            VisionTransformer(eps=EPS, lora_rank=lora_rank),
+            Hubert(eps=EPS),
+            ImageAligner(IMAGE_WIDTH, CHANNELS),
+            AudioAligner(AUDIO_WIDTH, CHANNELS),
+            heads,
+        )
+
+    @classmethod
+    def from_official(
+        cls, state_dict: Mapping[str, Tensor], heads: int = 2, fold: bool = False
+    ) -> DenseAV:
+        """The published model with its weights, in evaluation mode.
+
+        Parameters
+        ----------
+        state_dict
+            The official weights; see `official.load_file` for a downloaded checkpoint.
+        heads
+            2 for `denseav_2head`, 1 for the others.
+        fold
+            Whether LoRA becomes part of the layers it adapts; otherwise it is kept and can be
+            trained.
+
+        Raises
+        ------
+        CheckpointError
+            When a weight is missing, unknown or of another shape; it is named.
+        """
+        with torch.device("meta"):
+            model = cls.published(heads)
+        renamed = {rename(key): value for key, value in state_dict.items()}
+        renamed.pop(None, None)
+        fill(model, renamed, "this state dict", assign=True)
+        if fold:
+            lora.fold(model)
+        return model.eval()
 
     def encode_image(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, K·C, h, w)."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from avcore.nn.similarity import spatial_max
-from avcore.support import AvcoreError
+from avcore.support import AvcoreError, choose
 
 POOLS = ("misa", "mima", "sisa")
 HEAD_POOLS = ("max_elementwise", "max", "sum")
@@ -129,9 +129,8 @@ def _split(audio: Tensor, image: Tensor, heads: int) -> tuple[Tensor, Tensor]:
 
 
 def _check_names(pool: str, head_pool: str) -> None:
-    for name, known in ((pool, POOLS), (head_pool, HEAD_POOLS)):
-        if name not in known:
-            raise AvcoreError(f"unknown pooling {name!r}; choose one of {', '.join(known)}")
+    choose(POOLS, pool, "pooling")
+    choose(HEAD_POOLS, head_pool, "pooling of heads")
 
 
 def _check(audio: Tensor, image: Tensor, mask: Tensor | None, heads: int) -> None:

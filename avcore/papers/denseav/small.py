@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from avcore.audio import log_mel
 from avcore.nn.backbones import ImageStream, conv_block
-from avcore.papers.denseav.model import AudioAligner, DenseAV, ImageAligner
+from avcore.papers.denseav.aligners import AudioAligner, ImageAligner
+from avcore.papers.denseav.model import DenseAV
 
 WIDTH = 96  # channels of the backbones
 STEP = 0.08  # s between two steps of the aligned sound

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from avcore.audio import log_mel
-from avcore.papers import avc
+from avcore.nn.pictures import augment, mirror_at_random
 from avcore.papers.denseav import losses
 from avcore.papers.denseav.model import DenseAV, Features, mask_steps
 from avcore.papers.denseav.similarity import (
@@ -26,7 +25,7 @@ from avcore.papers.denseav.similarity import (
 )
 from avcore.papers.denseav.small import audible
 from avcore.stage import SceneBatch
-from avcore.support import AvcoreError
+from avcore.support import AvcoreError, choose
 from avcore.training import History, Shuffled, TrainConfig, fit
 
 ALL_POOLS = (*POOLS, "global")
@@ -57,11 +56,8 @@ class Recipe:
     warm_up: int = 0
 
     def __post_init__(self) -> None:
-        if self.pool not in ALL_POOLS or self.head_pool not in HEAD_POOLS:
-            raise AvcoreError(
-                f"unknown pooling {self.pool!r} with {self.head_pool!r}; choose one of "
-                f"{', '.join(ALL_POOLS)} with one of {', '.join(HEAD_POOLS)}"
-            )
+        choose(ALL_POOLS, self.pool, "pooling")
+        choose(HEAD_POOLS, self.head_pool, "pooling of heads")
         weights = (self.disentangle, self.smoothness, self.nonnegative, self.silence, self.balance)
         if min(*weights, self.warm_up) < 0:
             raise AvcoreError("weights of terms and warm_up must not be negative")
@@ -135,7 +131,8 @@ def train(
     """Train `model` in place on pictures and sounds that belong together.
 
     The aligners alone learn for the first `recipe.warm_up` of `config.steps` steps. Pictures are
-    mirrored at random, or changed by `augment`. Class names, masks and words are never looked at.
+    mirrored at random, or changed by `avcore.nn.pictures.augment`. Class names, masks and words
+    are never looked at.
     """
     recipe = recipe or Recipe()
     if not 0 <= recipe.warm_up < config.steps:
@@ -144,7 +141,7 @@ def train(
 
     def loss_fn(model: nn.Module, batch: Clips) -> dict[str, Tensor]:
         image = batch.image.float() / 255
-        image = augment(image) if augmented else avc.mirror_at_random(image)
+        image = augment(image) if augmented else mirror_at_random(image)
         features = gathered(model(image, batch.heard))
         mask = gather(mask_steps(batch.mask, features.audio.shape[-1]))
         return total_loss(features, mask, heads, recipe)
@@ -178,32 +175,6 @@ def gather(values: Tensor) -> Tensor:
 def gathered(features: Features) -> Features:
     """Features with the negatives of all processes; log γ is the same everywhere."""
     return Features(*(gather(value) for value in features[:-1]), features.log_scale)
-
-
-def augment(image: Tensor) -> Tensor:
-    """The paper's augmentations of pictures (B, 3, H, W) in [0, 1], drawn for each picture.
-
-    A crop of 25 % to 100 % of the area, a mirror image, brightness, contrast and saturation
-    changed by up to 20 %, grey in one of five.
-    """
-    count, device = len(image), image.device
-
-    def draw(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(count, 1, 1, 1, device=device)
-
-    side = draw(0.25, 1.0).sqrt()
-    mirror = torch.where(draw(0, 1) < 0.5, -1.0, 1.0)
-    matrix = torch.zeros(count, 2, 3, device=device)
-    matrix[:, 0, 0], matrix[:, 1, 1] = (side * mirror)[:, 0, 0, 0], side[:, 0, 0, 0]
-    matrix[:, :, 2] = ((1 - side) * draw(-1, 1)).view(count, 1).expand(-1, 2).clone()
-    matrix[:, 1, 2] = ((1 - side) * draw(-1, 1)).view(count)
-    grid = functional.affine_grid(matrix, list(image.shape), align_corners=False)
-    image = functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
-    weights = torch.tensor([0.299, 0.587, 0.114], device=device).view(1, 3, 1, 1)
-    grey = (image * weights).sum(1, keepdim=True)
-    image = torch.where(draw(0, 1) < 0.2, grey, grey + draw(0.8, 1.2) * (image - grey))
-    mean = image.mean((1, 2, 3), keepdim=True)
-    return (draw(0.8, 1.2) * (mean + draw(0.8, 1.2) * (image - mean))).clamp(0, 1)
 
 
 def _joined(first: History, second: History, offset: int) -> History:

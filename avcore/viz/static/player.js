@@ -1,6 +1,5 @@
-/* Keeps the picture, the sound, the cursor and the truth of one player in step.
-   `tell(name, value)`, if given, hears of the frame shown and the track chosen. */
-function mountPlayer(root, tell = () => {}) {
+/* Keeps the picture, the sound, the cursor and the truth of one player in step. */
+function mountPlayer(root) {
   root.dataset.ready = "yes";
   const data = JSON.parse(root.querySelector(".av-data").textContent);
   const find = (selector) => root.querySelector(selector);
@@ -61,7 +60,6 @@ function mountPlayer(root, tell = () => {}) {
     slider.value = frame;
     slider.setAttribute("aria-valuetext", words);
     slider.parentElement.querySelector(".av-value").textContent = words;
-    tell("frame", frame);
   }
 
   function showTime(seconds) {
@@ -119,7 +117,6 @@ function mountPlayer(root, tell = () => {}) {
     if (playing) audio.play().catch(() => {});
     const radio = find(`.av-tracks input[value="${number}"]`);
     if (radio) radio.checked = true;
-    tell("track", number);
   }
 
   function readOut(event) {
@@ -175,6 +172,4 @@ function mountPlayer(root, tell = () => {}) {
     else if (event.target !== audio) audio.pause();
   };
   document.addEventListener("play", hush, true);
-  const last = times.length - 1;
-  return { showFrame: (frame) => seek(times[Math.min(Math.max(frame, 0), last)]), choose };
 }
