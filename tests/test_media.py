@@ -27,7 +27,7 @@ from PIL import Image
 
 from avcore.data.media import folder, read
 from avcore.data.media.cleaning import LEVEL, envelope, same_recordings, tidy
-from avcore.data.media.folder import class_folders, read_folder, read_picture
+from avcore.data.media.folder import MediaClass, class_folders, read_folder, read_picture
 from avcore.data.media.read import read_audio, read_cutout, read_image
 from avcore.stage.compose import MOVING, Stage
 from avcore.stage.media import MediaBank
@@ -453,6 +453,20 @@ def test_the_same_draws_give_the_same_scene_in_a_copied_bank(bank):
         assert first.frames.tobytes() == second.frames.tobytes()
         assert first.stems.tobytes() == second.stems.tobytes()
         assert first.masks.any() and np.abs(first.stems).max() > 0.01
+
+
+def test_the_test_can_hear_recordings_from_elsewhere(good_tree):
+    whistle = MediaClass("cat", "cat", {}, {"a": tone(1000, 4.0), "b": tone(1000, 4.0)}, ())
+    photograph = MediaClass("wren", "wren", {}, {}, ())
+    bank = MediaBank(good_tree, test_sounds=[whistle, photograph])
+    assert bank.held_out["cat"] == ("recordings",)
+    for split, whistles in (("train", False), ("val", False), ("test", True)):
+        sound = bank.performance(0, rng(), split, 1.0).render(RATE)
+        assert (900 < pitch(sound) < 1100) == whistles
+    plain = MediaBank(good_tree)
+    for class_id, split in ((0, "train"), (1, "test"), (2, "test")):
+        sounds = [b.performance(class_id, rng(), split, 1.0).render(RATE) for b in (plain, bank)]
+        assert np.array_equal(*sounds)
 
 
 def test_a_class_with_two_pictures_keeps_one_for_the_test(bank):

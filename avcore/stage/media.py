@@ -56,6 +56,9 @@ class MediaBank:
         The names of the classes to keep; all of them when None.
     groups
         The groups of classes to keep, such as ["animal"] (`folder.read_groups`); all when None.
+    test_sounds
+        Classes whose recordings (at `sample_rate`) the test hears in place of the folder's own,
+        such as those of `avcore.data.media.elsewhere.read`; other classes stay as they are.
 
     Attributes
     ----------
@@ -87,6 +90,7 @@ class MediaBank:
         skip_bad: bool = False,
         only: Sequence[str] | None = None,
         groups: Sequence[str] | None = None,
+        test_sounds: Sequence[MediaClass] = (),
     ) -> None:
         found, problems = read_folder(folder, sample_rate)
         found = _chosen(folder, found, "name", only)
@@ -114,6 +118,10 @@ class MediaBank:
             _shared_out(item, {k: Recording(wave, sample_rate) for k, wave in item.sounds.items()})
             for item in found
         ]
+        heard = {item.name: item.sounds.values() for item in test_sounds if item.sounds}
+        for name, share in zip(self.classes, self._sounds, strict=True):
+            if name in heard:
+                share["test"] = [Recording(wave, sample_rate) for wave in heard[name]]
         self._spoken = [item.words for item in found]
         self._rate = sample_rate
         self.held_out = {name: self._apart(number) for number, name in enumerate(self.classes)}

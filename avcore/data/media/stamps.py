@@ -50,11 +50,11 @@ KNOWN_FILES = {  # version -> `contents`, the same however it was packed
 NEEDED = 300_000_000  # bytes of disk while the folder is made
 WORD_RATE = 16_000  # Hz, of the spoken names as they are kept
 FOLDER = "tuxpaint-stamps"
-EDITION = 2  # of the folder; one that an earlier edition of this module made is made anew
+EDITION = 3  # of the folder; one that an earlier edition of this module made is made anew
 CREDIT_TEXT = (
     "Photographs, recordings and spoken names: Tux Paint stamps {version}, "
     "copyright 2002-2022 Bill Kendrick and the contributors to Tux Paint (tuxpaint.org), "
-    "GNU General Public License version 2."
+    "GNU General Public License version 2 or later."
 )
 
 
