@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from avcore.support import AvcoreError, choose, require
+from avcore.support import AvcoreError, MediaError, choose, require
 
 typer = require("typer", "cli")
 
@@ -76,7 +76,7 @@ def words(
 
     folder = folder or available(cache)
     if folder is None:
-        raise AvcoreError("no classes to name: the stamps are not here; run: avcore data stamps")
+        raise MediaError("no classes to name: the stamps are not here; run: avcore data stamps")
     said = words.fetch(class_names(folder), count or words.COUNT, cache, _show_fraction)
     typer.echo(f"{len(said)} names, {sum(map(len, said.values()))} utterances")
     typer.echo(words.CREDIT)

@@ -74,9 +74,9 @@ def _lacking(
     allowed: Mapping[str, Sequence[str] | None],
 ) -> list[Problem]:
     """A problem when a split has no name in the languages asked for."""
-    lacking = [split for split in SPLITS if allowed[split] is not None and not names[split]]
-    if not lacking:
-        return []
-    wanted = ", ".join(sorted(allowed[lacking[0]]))
-    reason = f"has no spoken name for {lacking[0]} (wanted: {wanted})"
-    return [Problem(item.folder, reason)]
+    for split in SPLITS:
+        wanted = allowed[split]
+        if wanted is not None and not names[split]:
+            reason = f"has no spoken name for {split} (wanted: {', '.join(sorted(wanted))})"
+            return [Problem(item.folder, reason)]
+    return []

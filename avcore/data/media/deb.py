@@ -16,14 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from gzip import BadGzipFile
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from avcore.data.media.cache import sha256
 from avcore.support import MediaError
 
 MAGIC = b"!<arch>\n"
 PACKED = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2", ".tar.lzma")  # read by plain Python
-SAFE = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # not in Python 3.11.2
 HEADER = 60  # bytes: name 16, time 12, owner 6, group 6, mode 8, size 10, end mark 2
 OPTIONS = {"control.tar": "--ctrl-tarfile", "data.tar": "--fsys-tarfile"}  # of dpkg-deb
 
@@ -51,8 +49,8 @@ def control(package: str | Path) -> dict[str, str]:
     """The fields of the package's control file, such as "Package" and "Version"."""
     with _tar(Path(package), "control.tar") as tar:
         for member in tar:
-            if member.name.lstrip("./") == "control" and member.isfile():
-                text = tar.extractfile(member).read().decode("utf-8", "replace")
+            if member.name.lstrip("./") == "control" and (file := tar.extractfile(member)):
+                text = file.read().decode("utf-8", "replace")
                 lines = [line for line in text.splitlines() if line[:1].strip() and ":" in line]
                 return {key: value.strip() for key, _, value in (s.partition(":") for s in lines)}
     raise MediaError(f"{package}: not a whole Debian package (no control file)")
@@ -67,43 +65,45 @@ def unpack(package: str | Path, folder: Path, wanted: Callable[[str], bool]) -> 
         The file is no Debian package, is damaged, or holds a path that leads out of the folder.
     """
     with _tar(Path(package), "data.tar") as tar:
+        # Python 3.11.2, which Debian 12 has, knows no filters
+        tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
         for member in tar:
             if not member.isfile() or not wanted(member.name.removeprefix("./")):
                 continue
             if ".." in PurePosixPath(member.name).parts:
                 raise MediaError(f"{package}: holds the path {member.name}, which leads out of it")
-            tar.extract(member, folder, set_attrs=False, **SAFE)
+            tar.extract(member, folder, set_attrs=False)
 
 
 @contextmanager
 def _tar(package: Path, stem: str) -> Iterator[tarfile.TarFile]:
     """A tar file of the package, to be read once from front to back."""
-    opened, mode = (_by_dpkg, "r|") if shutil.which("dpkg-deb") else (_by_python, "r:*")
+    opened = _by_dpkg if shutil.which("dpkg-deb") else _by_python
     try:
-        with opened(package, stem) as file, tarfile.open(fileobj=file, mode=mode) as tar:
+        with opened(package, stem) as tar:
             yield tar
-            while tar.fileobj.read(1 << 20):  # to the end, where the checksum stands
+            while tar.fileobj and tar.fileobj.read(1 << 20):  # to the end, where the checksum is
                 pass
     except (tarfile.TarError, lzma.LZMAError, zlib.error, BadGzipFile, EOFError) as error:
         raise MediaError(f"{package}: not a whole Debian package ({error})") from error
 
 
 @contextmanager
-def _by_dpkg(package: Path, stem: str) -> Iterator[IO[bytes]]:
+def _by_dpkg(package: Path, stem: str) -> Iterator[tarfile.TarFile]:
     command = ["dpkg-deb", OPTIONS[stem], str(package)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
-            yield process.stdout
+            with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
+                yield tar
             failed = process.wait() != 0
         finally:
-            process.stdout.close()
             process.kill()
     if failed:
         raise MediaError(f"{package}: not a whole Debian package (dpkg-deb cannot unpack it)")
 
 
 @contextmanager
-def _by_python(package: Path, stem: str) -> Iterator[IO[bytes]]:
+def _by_python(package: Path, stem: str) -> Iterator[tarfile.TarFile]:
     """The compressed tar file, found in the `ar` archive; it is held in memory."""
     reason = "not a whole Debian package"
     with package.open("rb") as file:
@@ -120,7 +120,8 @@ def _by_python(package: Path, stem: str) -> Iterator[IO[bytes]]:
                 data = file.read(int(size))
                 if len(data) < int(size):
                     raise MediaError(f"{package}: {reason} (it is cut short)")
-                yield io.BytesIO(data)
+                with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+                    yield tar
                 return
             file.seek(int(size) + int(size) % 2, io.SEEK_CUR)
     raise MediaError(f"{package}: {reason} (no {stem})")

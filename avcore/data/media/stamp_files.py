@@ -85,8 +85,8 @@ def _animals(files: dict[str, Path]) -> tuple[dict[str, Group], list[str]]:
             left_out.append(f"{picture}: a drawing or a toy by its place")
             continue
         stem = picture[:-4]
-        text = files[f"{stem}.txt"].read_bytes() if f"{stem}.txt" in files else b""
-        _add(groups[describe(text) or PurePosixPath(stem).name], stem, files)
+        said = describe(files[f"{stem}.txt"].read_bytes()) if f"{stem}.txt" in files else ""
+        _add(groups[said or PurePosixPath(stem).name], stem, files)
     named = {}
     for text, item in groups.items():
         if item.sounds:

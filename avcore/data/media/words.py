@@ -77,17 +77,16 @@ def fetch(
         raise AvcoreError(f"count wants at least one utterance a word, got {count}")
     report = progress or (lambda what, fraction: None)
     root = cache_folder(cache)
-    found = {name: _read(root, name, count) for name in classes}
-    missing = [name for name, spoken in found.items() if spoken is None]
+    missing = [name for name in classes if _read(root, name, count) is None]
     if missing:
         with workplace(root, needed=100_000 * count):
             for leftover in (root / FOLDER).glob(".*.tmp"):  # of a killed run
                 leftover.unlink()
             for number, name in enumerate(missing):
                 report("words", number / len(missing))
-                found[name] = _make(root, name, count)
+                _make(root, name, count)
         report("words", 1.0)
-    return found
+    return load(classes, count, cache)
 
 
 def load(
@@ -100,14 +99,13 @@ def load(
 
     `MediaError` names the first class that has not been said.
     """
-    found = {name: _read(cache_folder(cache), name, count) for name in classes}
-    for name, spoken in found.items():
+    found = {}
+    for name in classes:
+        spoken = _read(cache_folder(cache), name, count)
         if spoken is None:
             raise MediaError(f"{name!r} has not been said yet; run: avcore data words")
-    return {
-        name: [replace(word, wave=resampled(word.wave, RATE, sample_rate)) for word in spoken]
-        for name, spoken in found.items()
-    }
+        found[name] = [replace(s, wave=resampled(s.wave, RATE, sample_rate)) for s in spoken]
+    return found
 
 
 def share_out(spoken: Sequence[T]) -> dict[str, list[T]]:
@@ -118,7 +116,7 @@ def share_out(spoken: Sequence[T]) -> dict[str, list[T]]:
     return shares
 
 
-def _make(root: Path, name: str, count: int) -> list[Spoken]:
+def _make(root: Path, name: str, count: int) -> None:
     """Say a name `count` times and keep it."""
     speakers = [speaker(number) for number in range(count)]
     waveforms, rate, _ = say_all([name] * count, speakers)
@@ -136,7 +134,6 @@ def _make(root: Path, name: str, count: int) -> list[Spoken]:
             lengths=[len(wave) for wave in waves],
             samples=samples,
         )
-    return _read(root, name, count)
 
 
 def _read(root: Path, name: str, count: int) -> list[Spoken] | None:
