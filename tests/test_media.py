@@ -25,9 +25,10 @@ from media_tree import (
 )
 from PIL import Image
 
-from avcore.data.cleaning import LEVEL, envelope, same_recordings, tidy
-from avcore.data.folder import read_folder, read_picture
-from avcore.data.read import read_audio, read_cutout, read_image
+from avcore.data.media import folder, read
+from avcore.data.media.cleaning import LEVEL, envelope, same_recordings, tidy
+from avcore.data.media.folder import MediaClass, class_folders, read_folder, read_picture
+from avcore.data.media.read import read_audio, read_cutout, read_image
 from avcore.stage.compose import MOVING, Stage
 from avcore.stage.media import MediaBank
 from avcore.stage.photo import Photo, PhotoSprite
@@ -121,11 +122,12 @@ def test_sounds_become_mono_at_the_rate_asked_for(tmp_path, ending):
     assert wave.std() == pytest.approx(0.15 / np.sqrt(2), rel=0.05)  # the mean of the channels
 
 
-def test_the_sound_of_a_video_container_is_read(tmp_path):
+@pytest.mark.parametrize(("ending", "codec"), [("mp4", "aac"), ("mp3", "mp3")])
+def test_the_sound_of_a_container_is_read(tmp_path, ending, codec):
     av = pytest.importorskip("av")
-    path = tmp_path / "clip.mp4"
+    path = tmp_path / f"clip.{ending}"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=RATE, layout="mono")
+        stream = container.add_stream(codec, rate=RATE, layout="mono")
         frame = av.AudioFrame.from_ndarray(tone(1000, 1.0)[None], format="fltp", layout="mono")
         frame.sample_rate = RATE
         container.mux([*stream.encode(frame), *stream.encode(None)])
@@ -153,6 +155,44 @@ def test_damaged_sounds_are_named(tmp_path, ending, damage):
         path.write_bytes(new.get(damage, b""))
     with pytest.raises(MediaError, match=r"bad\.\w+: (not a whole|the file is|there is|has)"):
         read_audio(path)
+
+
+@pytest.mark.parametrize("rate", [0, 1, 999, 768_001, 2**31 - 1])
+def test_a_wave_file_that_claims_an_impossible_rate_is_refused(tree, rate):
+    path = write_sound(tree / "cat" / "cat.wav", hiss(5.0))
+    data = bytearray(path.read_bytes())
+    data[24:28] = rate.to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match=r"cat\.wav: (claims a rate of|not a whole sound file)"):
+        read_audio(path, RATE)
+    classes, problems = read_folder(tree)  # the report goes on with the others
+    assert len(classes) == 3 and [problem.item for problem in problems] == ["cat/cat.wav"]
+
+
+def test_a_sound_that_claims_to_be_very_long_is_refused(tmp_path):
+    path = write_sound(tmp_path / "long.flac", hiss(1.0))
+    data = bytearray(path.read_bytes())
+    data[21:26] = bytes([data[21] | 0x0F]) + b"\xff" * 4  # the number of samples, 36 bits
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match=r"long\.flac: claims \d+ samples"):
+        read_audio(path)
+
+
+@pytest.mark.parametrize("rate", [1000, 44_101, 192_000])
+def test_unusual_rates_are_resampled(tmp_path, rate):
+    path = write_sound(tmp_path / "a.wav", tone(200, 1.0, rate), rate)
+    wave = read_audio(path, RATE)
+    assert abs(len(wave) - RATE) <= 8 and abs(pitch(wave) - 200) < 2
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tree, monkeypatch):
+    path = write_picture(tree / "cat" / "large.png", Image.new("1", (12_000, 12_000)))
+    monkeypatch.setattr(Image.Image, "load", lambda image: pytest.fail("it was decoded"))
+    with pytest.raises(MediaError, match=r"large\.png: has 12000x12000 pixels; at most 64 million"):
+        read_image(path)
+    monkeypatch.undo()
+    classes, problems = read_folder(tree)
+    assert len(classes) == 3 and [problem.item for problem in problems] == ["cat/large.png"]
 
 
 def test_a_wave_file_of_unknown_length_is_read(tmp_path):
@@ -325,6 +365,73 @@ def test_folders_that_are_missing_empty_or_useless(tmp_path):
         MediaBank(tmp_path, skip_bad=True)
 
 
+@pytest.mark.parametrize("gone", ["file", "class", "folder"])
+def test_media_that_vanish_while_they_are_read_are_told_in_a_sentence(tree, monkeypatch, gone):
+    def vanish(path, sample_rate=None):
+        lost = {"file": path, "class": path.parent, "folder": tree}[gone]
+        shutil.rmtree(lost) if lost.is_dir() else lost.unlink(missing_ok=True)
+        return read_audio(path, sample_rate)
+
+    monkeypatch.setattr(read, "read_audio", vanish)
+    with pytest.raises(MediaError, match="there is no such file"):
+        MediaBank(tree)
+
+
+def test_a_class_that_vanishes_between_two_looks_is_named(tree, monkeypatch):
+    paths = class_folders(tree)
+    shutil.rmtree(tree / "wren")
+    monkeypatch.setattr(folder, "class_folders", lambda tree: paths)
+    with pytest.raises(MediaError, match="wren: has no usable pictures"):
+        MediaBank(tree)
+
+
+def test_a_file_that_vanishes_when_it_has_been_seen_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(read, "_must_have_content", lambda path: None)
+    for name in ("a.wav", "a.ogg", "a.mp3", "a.png"):
+        with pytest.raises(MediaError, match=rf"{name}: (not a whole|cannot be read)"):
+            (read_image if name == "a.png" else read_audio)(tmp_path / name)
+
+
+# Groups
+
+
+@pytest.fixture
+def grouped(tree):
+    text = "\ufeffanimal: Cat, sea  lion\nbird:wren, heron\n\nno colon\n"
+    (tree / "GROUPS.txt").write_text(text, encoding="utf-8")
+    return tree
+
+
+def test_a_bank_can_be_of_one_group(grouped):
+    assert MediaBank(grouped).groups == ("animal", "animal", "bird")
+    bank = MediaBank(grouped, groups=["bird"])
+    assert bank.classes == ("wren",) and bank.groups == ("bird",)
+    with pytest.raises(MediaError, match="has no class of the group instrument"):
+        MediaBank(grouped, groups=["bird", "instrument"])
+    with pytest.raises(MediaError, match="has no usable class lynx"):
+        MediaBank(grouped, only=["lynx"])
+
+
+def test_classes_without_a_group_have_none(good_tree):
+    assert MediaBank(good_tree).groups == ("", "", "")
+
+
+# Whole photographs
+
+
+def test_whole_photographs_and_lone_sounds_are_read_where_they_are_asked_for(tree):
+    write_picture(tree / "cat" / "cat.png", disc().convert("RGB"))
+    (tree / "wren" / "1.png").unlink()
+    (tree / "wren" / "2.png").unlink()
+    assert [item.name for item in read_folder(tree)[0]] == ["sea lion"]
+    classes, problems = read_folder(tree, photographs=True)
+    assert [item.name for item in classes] == ["cat", "sea lion", "wren"] and problems == []
+    (tree / "cat" / "cat.png").unlink()
+    (tree / "cat" / "cat.ogg").unlink()
+    _, problems = read_folder(tree, photographs=True)
+    assert [str(problem) for problem in problems] == ["cat: has no usable pictures or sounds"]
+
+
 # The bank
 
 
@@ -346,6 +453,20 @@ def test_the_same_draws_give_the_same_scene_in_a_copied_bank(bank):
         assert first.frames.tobytes() == second.frames.tobytes()
         assert first.stems.tobytes() == second.stems.tobytes()
         assert first.masks.any() and np.abs(first.stems).max() > 0.01
+
+
+def test_the_test_can_hear_recordings_from_elsewhere(good_tree):
+    whistle = MediaClass("cat", "cat", {}, {"a": tone(1000, 4.0), "b": tone(1000, 4.0)}, ())
+    photograph = MediaClass("wren", "wren", {}, {}, ())
+    bank = MediaBank(good_tree, test_sounds=[whistle, photograph])
+    assert bank.held_out["cat"] == ("recordings",)
+    for split, whistles in (("train", False), ("val", False), ("test", True)):
+        sound = bank.performance(0, rng(), split, 1.0).render(RATE)
+        assert (900 < pitch(sound) < 1100) == whistles
+    plain = MediaBank(good_tree)
+    for class_id, split in ((0, "train"), (1, "test"), (2, "test")):
+        sounds = [b.performance(class_id, rng(), split, 1.0).render(RATE) for b in (plain, bank)]
+        assert np.array_equal(*sounds)
 
 
 def test_a_class_with_two_pictures_keeps_one_for_the_test(bank):
@@ -438,8 +559,8 @@ def test_a_word_longer_than_the_clip_is_cut_off(bank):
 
 
 def test_languages_can_be_held_out(tree):
-    for folder in ("sea_lion", "wren"):
-        shutil.copytree(tree / "cat" / "words", tree / folder / "words")
+    for name in ("sea_lion", "wren"):
+        shutil.copytree(tree / "cat" / "words", tree / name / "words")
     bank = MediaBank(tree, languages={"train": ["en"], "test": ["fr"]})
     said = {
         split: {bank.speak(0, rng(seed), split, 1.0).voice for seed in range(12)}

@@ -21,8 +21,8 @@ from packaging.utils import canonicalize_name
 import avcore
 
 OPTIONAL = (
-    "IPython", "PIL", "av", "ipywidgets", "lightning", "lightning_fabric", "pandas",
-    "plotly", "soundfile", "timm", "torchvision", "tqdm", "typer",
+    "IPython", "PIL", "av", "espeakng_loader", "ipywidgets", "lightning", "lightning_fabric",
+    "pandas", "plotly", "soundfile", "timm", "torchvision", "tqdm", "typer",
 )  # fmt: skip
 # Imports go down only: a module may import those of its own height and below.
 HEIGHT = {

@@ -23,42 +23,21 @@ import pytest
 pytest.importorskip("soundfile", reason="the media extra is not installed")
 pytest.importorskip("PIL", reason="the media extra is not installed")
 
-import soundfile
+from deb_files import ogg, photo, png, write_deb, write_files
 from media_tree import RATE, disc, hiss, quiet
 from PIL import Image
 
-from avcore.data import cache, deb, stamps
-from avcore.data.folder import read_folder
-from avcore.data.read import read_audio, read_image
-from avcore.data.stamp_files import class_name, describe, group, is_drawing
+from avcore.data.media import cache, deb, stamps
+from avcore.data.media.folder import read_folder
+from avcore.data.media.read import read_audio, read_image
+from avcore.data.media.stamp_files import class_name, describe, group, is_drawing, wanted
 from avcore.stage.compose import Stage
 from avcore.stage.media import MediaBank
 from avcore.support import MediaError
 
-ANIMALS = "./" + stamps.INSIDE
 
-
-def ogg(samples):
-    data = io.BytesIO()
-    soundfile.write(data, samples, RATE, format="OGG")
-    return data.getvalue()
-
-
-def photo(seed, size=40):
-    """A cut-out of many colours, as a photograph has."""
-    rgba = np.array(disc(size=size))
-    rgba[..., :3] = np.random.default_rng(seed).integers(0, 256, (size, size, 3))
-    return png(Image.fromarray(rgba))
-
-
-def png(image):
-    data = io.BytesIO()
-    image.save(data, "PNG")
-    return data.getvalue()
-
-
-def animals():
-    """A small package: good, silent, shared, drawn, nameless and soundless animals."""
+def files_of_the_package():
+    """A small package: an instrument; good, silent, shared, drawn, nameless, soundless animals."""
     un_lion = ogg(hiss(0.4, 3))
     files = {
         "cats/lion.png": photo(1),
@@ -90,79 +69,82 @@ def animals():
         "cats/cartoon/lion.ogg": ogg(hiss(0.7, 14)),
         "cats/cartoon/lion.txt": b"A lion.\n",
     }
-    return {stamps.INSIDE + name: data for name, data in files.items()}
-
-
-def tar(files):
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as archive:
-        folder = tarfile.TarInfo("./usr/")
-        folder.type = tarfile.DIRTYPE
-        archive.addfile(folder)
-        for name, content in files.items():
-            member = tarfile.TarInfo(f"./{name}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return data.getvalue()
-
-
-def write_deb(path, files, version="1.0-1", name=stamps.PACKAGE, pack=lzma.compress, ending=".xz"):
-    control = f"Package: {name}\nVersion: {version}\nDescription: animals\n of all kinds\n"
-    members = {
-        "debian-binary": b"2.0\n",
-        "control.tar.gz": gzip.compress(tar({"control": control.encode()})),
-        f"data.tar{ending}": pack(tar(files)),
+    files = {f"animals/{name}": data for name, data in files.items()}
+    files |= {
+        "hobbies/music/string/cello.png": photo(15),
+        "hobbies/music/string/cello.ogg": ogg(hiss(0.9, 16)),
+        "hobbies/music/string/cello.txt": b"A cello.\n",
+        "hobbies/music/string/cello_desc_fr.ogg": ogg(hiss(0.5, 17)),
+        "military/final-roll-call.png": photo(18),
+        "military/final-roll-call.ogg": ogg(hiss(0.9, 19)),
     }
-    with open(path, "wb") as out:
-        out.write(b"!<arch>\n")
-        for member, data in members.items():
-            out.write(f"{member:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(data):<10}`\n".encode())
-            out.write(data + b"\n" * (len(data) % 2))
-    return path
+    return {stamps.INSIDE + name: data for name, data in files.items()}
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    files = animals() | {stamps.LICENCE: b"GPL-2", "usr/share/other": b"not wanted"}
+    files = files_of_the_package() | {stamps.LICENCE: b"GPL-2", "usr/share/other": b"not wanted"}
     return write_deb(tmp_path_factory.mktemp("deb") / "stamps.deb", files)
 
 
 # Debian packages
 
 
+@pytest.fixture(params=["dpkg-deb", "plain Python"])
+def unpack(request, tmp_path, monkeypatch):
+    """Unpacks a package by the program, and by Python alone: path -> bytes of what is wanted."""
+    if request.param == "plain Python":
+        monkeypatch.setattr(shutil, "which", lambda program: None)
+    elif shutil.which("dpkg-deb") is None:
+        pytest.skip("there is no dpkg-deb")
+
+    def run(package, wanted=lambda name: True):
+        folder = tmp_path / "unpacked"
+        shutil.rmtree(folder, ignore_errors=True)
+        deb.unpack(package, folder, wanted)
+        found = [path for path in folder.rglob("*") if path.is_file()]
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+    return run
+
+
 @pytest.mark.parametrize(
     ("pack", "ending"), [(lzma.compress, ".xz"), (gzip.compress, ".gz"), (lambda data: data, "")]
 )
-def test_a_package_is_read_by_plain_python(tmp_path, monkeypatch, pack, ending):
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_what_is_wanted_of_a_package_is_unpacked(tmp_path, unpack, pack, ending):
     files = {"usr/a": b"1" * 1001, "usr/b": b"2"}
     path = write_deb(tmp_path / "x.deb", files, pack=pack, ending=ending)
     assert deb.control(path)["Version"] == "1.0-1"
-    assert dict(deb.files(path, lambda name: True)) == files
-    assert dict(deb.files(path, lambda name: name == "usr/b")) == {"usr/b": b"2"}
+    assert unpack(path) == files
+    assert unpack(path, lambda name: name == "usr/b") == {"usr/b": b"2"}
 
 
-def test_other_compressions_are_left_to_dpkg(tmp_path, monkeypatch):
+def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path, unpack):
+    path = write_deb(tmp_path / "x.deb", {"usr/../../outside": b"1"})
+    with pytest.raises(MediaError, match="outside, which leads out of it"):
+        unpack(path)
+    assert not (tmp_path / "outside").exists()
+
+
+def test_links_are_not_unpacked(tmp_path, unpack):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        link = tarfile.TarInfo("./usr/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    path = write_deb(tmp_path / "x.deb", {}, pack=lambda _: lzma.compress(data.getvalue()))
+    assert unpack(path) == {}
+
+
+def test_python_leaves_other_compressions_to_dpkg(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda program: None)
     path = write_deb(tmp_path / "x.deb", {"usr/a": b"1"}, ending=".zst")
-    plain = write_deb(tmp_path / "y.deb", {"usr/a": b"1"}, pack=lambda data: data, ending="")
-    tool = tmp_path / "bin" / "dpkg-deb"
-    tool.parent.mkdir()
-    monkeypatch.setenv("PATH", str(tool.parent))
-    with pytest.raises(MediaError, match=r"packed as \.tar\.zst, which needs the program dpkg-deb"):
-        dict(deb.files(path, lambda name: True))
-    offset, size = deb.ar_members(plain)["data.tar"]
-    code = f"import sys; f = open({str(plain)!r}, 'rb'); f.seek({offset}); "
-    code += f"sys.stdout.buffer.write(f.read({size}))"
-    tool.write_text(f'#!/bin/sh\ntest "$1" = --fsys-tarfile && {sys.executable} -c "{code}"\n')
-    tool.chmod(0o755)
-    assert dict(deb.files(path, lambda name: True)) == {"usr/a": b"1"}
-    tool.write_text(tool.read_text() + "exit 2\n")
-    with pytest.raises(MediaError, match="dpkg-deb cannot unpack it"):
-        dict(deb.files(path, lambda name: True))
+    with pytest.raises(MediaError, match=r"is packed as \.tar\.zst; install dpkg-deb"):
+        deb.unpack(path, tmp_path / "unpacked", lambda name: True)
 
 
 @pytest.mark.parametrize("damage", ["text", "empty", "cut short", "flipped"])
-def test_damaged_packages_are_named(tmp_path, package, damage):
+def test_damaged_packages_are_named(tmp_path, unpack, package, damage):
     data = bytearray(package.read_bytes())
     if damage == "flipped":
         data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
@@ -172,9 +154,11 @@ def test_damaged_packages_are_named(tmp_path, package, damage):
     with pytest.raises(MediaError, match=r"bad\.deb: not a (whole )?Debian package"):
         stamps.fetch(tmp_path / "cache", package=path)
     assert stamps.available(tmp_path / "cache") is None
+    with pytest.raises(MediaError, match=r"bad\.deb: not a (whole )?Debian package"):
+        unpack(path)
 
 
-def test_damage_that_looks_like_the_end_of_the_archive_is_found(tmp_path):
+def test_damage_that_looks_like_the_end_of_the_archive_is_found(tmp_path, unpack):
     """Zeros where a member should begin read as the archive's end; the checksum tells."""
     path = tmp_path / "bad.deb"
     files = {"usr/a": b"1", "usr/b": bytes(30_000)}
@@ -183,7 +167,7 @@ def test_damage_that_looks_like_the_end_of_the_archive_is_found(tmp_path):
     start = data.index(b"./usr/b\0")
     path.write_bytes(data[:start] + bytes(512) + data[start + 512 :])
     with pytest.raises(MediaError, match="not a whole Debian package"):
-        dict(deb.files(path, lambda name: True))
+        unpack(path)
 
 
 # What is chosen
@@ -210,29 +194,37 @@ def test_drawings_are_told_from_photographs():
     assert not is_drawing(np.array(Image.open(io.BytesIO(photo(1)))))
 
 
-def test_pictures_of_one_description_are_one_class():
-    files = {name.removeprefix(stamps.INSIDE): data for name, data in animals().items()}
-    groups, left_out = group(files)
+def test_pictures_of_one_description_are_one_class(tmp_path):
+    groups, left_out = group(write_files(tmp_path, files_of_the_package()) / stamps.INSIDE)
     lion = groups["lion"]
     assert list(lion.pictures) == ["lion-2.png", "lion.png"] and list(lion.sounds) == ["lion.ogg"]
     assert sorted(lion.words) == ["en.ogg", "es.ogg", "fr.ogg", "ro.ogg"]
     assert "pigeon.png: no recording of it" in left_out
-    assert "insects/mosquito.ogg: no picture of it" in left_out
+    assert "animals/insects/mosquito.ogg: no picture of it" in left_out
+
+
+def test_things_are_those_of_the_list(tmp_path):
+    groups, _ = group(write_files(tmp_path, files_of_the_package()) / stamps.INSIDE)
+    assert groups["cello"].kind == "instrument" and groups["lion"].kind == "animal"
+    assert list(groups["cello"].words) == ["fr.ogg"] and "final-roll-call" not in groups
+    assert wanted("hobbies/music/string/cello_desc_fr.ogg")
+    assert not wanted("hobbies/music/string/cello2.png")
 
 
 def test_the_folder_holds_what_is_usable_and_says_what_is_not(tmp_path, package):
     told = []
     folder = stamps.fetch(tmp_path, lambda what, done: told.append((what, done)), package)
     classes, problems = read_folder(folder)
-    assert problems == [] and [item.name for item in classes] == ["hen", "lion"]
-    assert sorted(word.language for word in classes[1].words) == ["en", "es", "fr"]
+    assert problems == [] and [item.name for item in classes] == ["cello", "hen", "lion"]
+    assert [item.group for item in classes] == ["instrument", "animal", "animal"]
+    assert sorted(word.language for word in classes[2].words) == ["en", "es", "fr"]
     manifest = json.loads((folder / "manifest.json").read_text())
     for line in (
         "rhea/nandou.ogg: the recording is silent",
         "toucan/tucan.ogg: is the same recording as hen/hen.ogg",
         "bee/bee.png: a drawing",
         "lion/words/ro.ogg: the recording is silent",
-        "cats/cartoon/lion.png: a drawing or a toy by its place",
+        "animals/cats/cartoon/lion.png: a drawing or a toy by its place",
     ):
         assert line in manifest["left_out"]
     assert "GNU General Public License version 2" in MediaBank(folder).credit
@@ -254,9 +246,21 @@ def test_a_fetched_folder_is_used_again_and_a_damaged_one_made_anew(tmp_path, pa
     assert stamps.available(tmp_path) is None
     assert stamps.fetch(tmp_path, package=package) == folder
     assert stamps.available(tmp_path) == folder
-    for damage in ("", "[]", '{"files": 3}', "\xff"):
+    (folder / "hen" / "foreign.png").write_bytes(b"")
+    assert stamps.available(tmp_path) is None
+    assert stamps.fetch(tmp_path, package=package) == folder
+    assert not (folder / "hen" / "foreign.png").exists()
+    for damage in ("", "[]", '{"files": 3}', "[" * 100_000, "\xff"):
         (folder / "manifest.json").write_text(damage, encoding="latin-1")
         assert stamps.available(tmp_path) is None
+
+
+def test_a_folder_of_an_earlier_edition_is_made_anew(tmp_path, package, monkeypatch):
+    monkeypatch.setattr(stamps, "EDITION", 1)
+    folder = stamps.fetch(tmp_path, package=package)
+    monkeypatch.undo()
+    assert stamps.available(tmp_path) is None
+    assert stamps.fetch(tmp_path, package=package) == folder == stamps.available(tmp_path)
 
 
 def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):
@@ -271,18 +275,20 @@ def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):
 # Checksums and other packages
 
 
-def test_a_known_version_must_have_the_known_animals(tmp_path, monkeypatch):
-    files = animals()
+def test_a_known_version_must_have_the_known_files(tmp_path, monkeypatch):
+    files = files_of_the_package()
     path = write_deb(tmp_path / "s.deb", files, version="2022.06.04-9")
-    with pytest.raises(MediaError, match="checksum of its animals is wrong"):
+    with pytest.raises(MediaError, match="checksum of its files is wrong"):
         stamps.fetch(tmp_path / "a", package=path)
-    monkeypatch.setitem(stamps.KNOWN_ANIMALS, "2022.06.04", stamps.contents(files))
+    used = {name: data for name, data in files.items() if "final-roll" not in name}
+    known = stamps.contents(write_files(tmp_path / "used", used) / stamps.INSIDE)
+    monkeypatch.setitem(stamps.KNOWN_FILES, "2022.06.04", known)
     folder = stamps.fetch(tmp_path / "a", package=path)
     assert json.loads((folder / "manifest.json").read_text())["note"] == ""
 
 
 def test_another_package_is_refused(tmp_path):
-    path = write_deb(tmp_path / "s.deb", animals(), name="hello")
+    path = write_deb(tmp_path / "s.deb", files_of_the_package(), name="hello")
     with pytest.raises(MediaError, match="is the package 'hello'"):
         stamps.fetch(tmp_path / "a", package=path)
     with pytest.raises(MediaError, match="no such file"):
@@ -320,7 +326,7 @@ def apt(tmp_path, monkeypatch, package):
 def test_apt_downloads_the_package(apt):
     told = []
     folder = stamps.fetch(apt(), lambda what, done: told.append((what, done)))
-    assert MediaBank(folder).classes == ("hen", "lion")
+    assert MediaBank(folder).classes == ("cello", "hen", "lion")
     assert ("download", 1.0) in told
 
 
@@ -365,8 +371,8 @@ def test_a_download_that_stands_still_is_given_up(apt, monkeypatch):
 
 def test_a_killed_run_leaves_nothing_that_reads_as_whole(apt):
     root = apt('cp "$DEB" x.deb; exec sleep 60')
-    code = f"from avcore.data import stamps; stamps.fetch({str(root)!r})"
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(stamps.__file__).parents[2])
+    code = f"from avcore.data.media import stamps; stamps.fetch({str(root)!r})"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(stamps.__file__).parents[3])
     while not any(root.glob(".unfinished-*/x.deb")):
         assert process.poll() is None
         time.sleep(0.02)
@@ -377,12 +383,12 @@ def test_a_killed_run_leaves_nothing_that_reads_as_whole(apt):
     assert not list(root.glob(".unfinished-*"))
 
 
-@pytest.mark.parametrize("step", ["write_class", "keep_words", "keep_usable", "write_manifest"])
+@pytest.mark.parametrize("step", ["_write_class", "_keep_words", "_keep_usable", "write_manifest"])
 def test_an_interrupted_run_leaves_nothing(tmp_path, package, monkeypatch, step):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stamps, f"_{step}", interrupt)
+    monkeypatch.setattr(stamps, step, interrupt)
     with pytest.raises(KeyboardInterrupt):
         stamps.fetch(tmp_path, package=package)
     assert list(tmp_path.iterdir()) == [tmp_path / ".lock"]
@@ -439,14 +445,19 @@ def real_bank(real):
     return MediaBank(real)
 
 
-def test_the_real_stamps_have_no_known_flaw(real_bank):
+def test_the_real_stamps_have_no_known_flaw(real, real_bank):
     classes = set(real_bank.classes)
-    assert len(real_bank.classes) >= 50 and real_bank.problems == ()
+    assert len(real_bank.classes) >= 65 and real_bank.problems == ()
     assert not classes & {"rhea", "iguana", "giraffe", "wombat"}  # silent
     for shared in ({"badger", "beaver"}, {"goat", "mountaingoat", "ram"}, {"camel", "dromedary"}):
         assert len(classes & shared) == 1
     assert "bee" not in classes  # a drawing
     assert {"lion", "toucan", "sea lion", "great blue heron", "Tamworth pig"} <= classes
+    assert {"cymbal", "tom", "drum kit", "cello", "violin", "bassoon"} == set(
+        MediaBank(real, groups=["instrument"]).classes
+    )
+    assert {"camera", "scissors", "kettle", "rubber duck", "hammer", "saw"} <= classes
+    assert {"mallet", "fire engine", "toilet", "apple"} <= classes and all(real_bank.groups)
     assert real_bank.languages == ("be", "bg", "ca", "da", "el", "en", "es", "fr", "nl", "ro", "ru")
     assert "General Public License" in real_bank.credit
 
@@ -454,7 +465,7 @@ def test_the_real_stamps_have_no_known_flaw(real_bank):
 def test_the_real_files_are_small_photographs_and_calls(real):
     assert not [p for p in real.glob("*/*.png") if is_drawing(read_image(p))]
     assert sum(path.stat().st_size for path in real.rglob("*")) < 40e6
-    assert all(len(read_audio(path)) > 4000 for path in real.glob("*/*.ogg"))
+    assert all(len(read_audio(path)) > 1400 for path in real.glob("*/*.ogg"))
 
 
 def test_every_real_animal_is_heard_and_seen_in_every_split(real_bank):
@@ -467,9 +478,10 @@ def test_every_real_animal_is_heard_and_seen_in_every_split(real_bank):
             assert 0.005 < sound.std() < 0.2 and np.abs(sound).max() < 1, (name, split)
             rest = np.zeros((1, 1, 1), np.float32)
             alpha = real_bank.sprite(class_id, rng, split)(u[None], v[None], rest, 0.06)[1]
-            assert 0.03 < alpha.mean() < 0.7, (name, split)
-            word = real_bank.speak(class_id, rng, split, 1.5).words[0]
-            assert 0.1 < word.end - word.start <= 1.5
+            assert 0.015 < alpha.mean() < 0.7, (name, split)  # a bassoon is thin
+            if name != "toilet":  # what is said of it is no name
+                word = real_bank.speak(class_id, rng, split, 1.5).words[0]
+                assert 0.1 < word.end - word.start <= 1.5
 
 
 def test_a_stage_of_the_real_animals(real_bank):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from avcore import bench, trials
-from avcore.data import stamps
+from avcore.data.media import stamps
 
 DRAWN = [name for name in trials.TRIALS if name != "photographs"]
 

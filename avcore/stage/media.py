@@ -8,8 +8,8 @@ What is kept apart between train, val and test, class by class (`MediaBank.held_
   fifth before, train the rest. Nothing is heard by two splits.
 
 With one picture, or one shorter recording, all splits share it: a test on them means new scenes,
-new excerpts, speeds and looks, not new animals. The spoken names are kept apart by language alone,
-and only when `languages` says so.
+new excerpts, speeds and looks, not new animals. Names spoken by people are kept apart by language
+alone, and only when `languages` says so; synthetic ones by speaker.
 """
 
 from __future__ import annotations
@@ -21,26 +21,31 @@ from typing import TypeVar
 
 import numpy as np
 
-from avcore.data.cleaning import PAD
-from avcore.data.folder import MediaClass, Problem, Spoken, read_credit, read_folder
+from avcore.data.media.cleaning import PAD
+from avcore.data.media.folder import MediaClass, Problem, Spoken, read_credit, read_folder
 from avcore.stage.photo import LARGEST, Photo, PhotoSprite
 from avcore.stage.recording import Excerpt, Recording, drive, onsets
 from avcore.stage.scene import SPLITS, Performance, Word
+from avcore.stage.spoken import spoken_names
 from avcore.support import MediaError
 
 T = TypeVar("T")
 
 
 class MediaBank:
-    """An `AssetBank` of a media folder (layout: `avcore.data.folder`); read once, whole.
+    """An `AssetBank` of a media folder (layout: `avcore.data.media.folder`); read once, whole.
 
     Parameters
     ----------
     folder
-        The media folder, such as the one that `avcore.data.stamps.fetch` makes.
+        The media folder, such as the one that `avcore.data.media.stamps.fetch` makes.
     languages
         The languages of spoken names: for all splits, or a mapping from split to languages
         (splits that it does not name use all). Then every class must have a name in them.
+    words
+        Who says the names: "people" (the folder's recordings) or "synthetic" (in English, by
+        `avcore.data.media.words`, once `avcore data words` has made them); for all splits, or a
+        mapping from split to either (splits that it does not name hear people).
     sample_rate
         At which recordings are kept, Hz; `Performance.render` gives any other.
     largest
@@ -49,11 +54,17 @@ class MediaBank:
         Go on without what cannot be used, and list it in `problems`.
     only
         The names of the classes to keep; all of them when None.
+    groups
+        The groups of classes to keep, such as ["animal"] (`folder.read_groups`); all when None.
+    test_sounds
+        Classes whose recordings (at `sample_rate`) the test hears in place of the folder's own,
+        such as those of `avcore.data.media.elsewhere.read`; other classes stay as they are.
 
     Attributes
     ----------
-    classes, credit
-        Names from the folders as they are (escape them in pages), and the text of CREDIT.txt.
+    classes, groups, credit
+        Names from the folders as they are (escape them in pages), the group of each class, and
+        the text of CREDIT.txt.
     problems
         What was left out; empty unless `skip_bad`.
     languages
@@ -73,26 +84,29 @@ class MediaBank:
         folder: str | Path,
         languages: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         *,
+        words: str | Mapping[str, str] = "people",
         sample_rate: int = 16_000,
         largest: int = LARGEST,
         skip_bad: bool = False,
         only: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+        test_sounds: Sequence[MediaClass] = (),
     ) -> None:
         found, problems = read_folder(folder, sample_rate)
-        if only is not None:
-            if unknown := sorted(set(only) - {item.name for item in found}):
-                raise MediaError(f"{folder} has no usable class {', '.join(unknown)}")
-            found = [item for item in found if item.name in set(only)]
-        self._allowed = _by_split(languages)
-        problems += (lacking := _without_words(found, self._allowed))
+        found = _chosen(folder, found, "name", only)
+        found = _chosen(folder, found, "group", groups)
+        names, lacking = spoken_names(found, words, languages, sample_rate)
+        problems += lacking
         left_out = {problem.item for problem in lacking}
-        found = [item for item in found if item.folder not in left_out]
+        kept = [k for k, item in enumerate(found) if item.folder not in left_out]
+        found, self._speakable = [found[k] for k in kept], [names[k] for k in kept]
         if problems and not skip_bad:
             raise MediaError(_summary(folder, problems))
         if not found:
             raise MediaError(_summary(folder, problems) + " No class is left.")
         self.name = Path(folder).name
         self.classes = tuple(item.name for item in found)
+        self.groups = tuple(item.group for item in found)
         self.credit = read_credit(folder)
         self.problems: tuple[Problem, ...] = tuple(problems)
         self.languages = tuple(sorted({word.language for item in found for word in item.words}))
@@ -104,7 +118,11 @@ class MediaBank:
             _shared_out(item, {k: Recording(wave, sample_rate) for k, wave in item.sounds.items()})
             for item in found
         ]
-        self._words = [item.words for item in found]
+        heard = {item.name: item.sounds.values() for item in test_sounds if item.sounds}
+        for name, share in zip(self.classes, self._sounds, strict=True):
+            if name in heard:
+                share["test"] = [Recording(wave, sample_rate) for wave in heard[name]]
+        self._spoken = [item.words for item in found]
         self._rate = sample_rate
         self.held_out = {name: self._apart(number) for number, name in enumerate(self.classes)}
 
@@ -159,18 +177,17 @@ class MediaBank:
 
     def languages_of(self, class_id: int, split: str = "train") -> tuple[str, ...]:
         """The languages in which `speak` may say the class's name in this split."""
-        return tuple(sorted({word.language for word in self._speakable(class_id, split)}))
+        return tuple(sorted({word.language for word in self._speakable[class_id][split]}))
 
-    def _speakable(self, class_id: int, split: str) -> list[Spoken]:
-        allowed = self._allowed[split]
-        words = self._words[class_id]
-        return [word for word in words if allowed is None or word.language in allowed]
+    def spoken(self, class_id: int, language: str = "en") -> tuple[Spoken, ...]:
+        """All recordings of people who say the class's name in a language, at `sample_rate`."""
+        return tuple(word for word in self._spoken[class_id] if word.language == language)
 
     def _choose_word(
         self, class_id: int, rng: np.random.Generator, split: str, duration: float
     ) -> Spoken:
         """A language, then a recording in it, among those that fit; the shortest if none does."""
-        words = self._speakable(class_id, split)
+        words = self._speakable[class_id][split]
         if not words:
             raise MediaError(f"the class {self.classes[class_id]!r} has no spoken name")
         longest = 0.95 * duration * self._rate
@@ -193,6 +210,18 @@ def _one(items: Sequence[T], rng: np.random.Generator) -> T:
     return items[int(rng.integers(len(items)))]
 
 
+def _chosen(
+    folder: str | Path, found: Sequence[MediaClass], kind: str, wanted: Sequence[str] | None
+) -> list[MediaClass]:
+    """The classes whose "name" or "group" is wanted; each that is wanted must be there."""
+    if wanted is None:
+        return list(found)
+    if unknown := sorted(set(wanted) - {getattr(item, kind) for item in found}):
+        what = "usable class" if kind == "name" else "class of the group"
+        raise MediaError(f"{folder} has no {what} {', '.join(unknown)}")
+    return [item for item in found if getattr(item, kind) in set(wanted)]
+
+
 def _shared_out(item: MediaClass, media: Mapping[str, T]) -> dict[str, list[T]]:
     """What each split has of a class's pictures or sounds, in the order of a hash of their names.
 
@@ -207,36 +236,6 @@ def _shared_out(item: MediaClass, media: Mapping[str, T]) -> dict[str, list[T]]:
         split: [media[name] for name in chosen]
         for split, chosen in (("train", train), ("val", val), ("test", test))
     }
-
-
-def _by_split(
-    languages: Sequence[str] | Mapping[str, Sequence[str]] | None,
-) -> dict[str, frozenset[str] | None]:
-    """The languages each split may use; None means all."""
-    if isinstance(languages, str):
-        raise MediaError(f"languages wants several, such as ({languages!r},), or a mapping")
-    if not isinstance(languages, Mapping):
-        languages = {} if languages is None else dict.fromkeys(SPLITS, languages)
-    if unknown := set(languages) - set(SPLITS):
-        raise MediaError(
-            f"languages names the split {sorted(unknown)[0]!r}; splits are {', '.join(SPLITS)}"
-        )
-    return {split: frozenset(languages[split]) if split in languages else None for split in SPLITS}
-
-
-def _without_words(
-    found: Sequence[MediaClass], allowed: Mapping[str, frozenset[str] | None]
-) -> list[Problem]:
-    """The classes that some split could not name in the languages asked for."""
-    problems = []
-    for item in found:
-        spoken = {word.language for word in item.words}
-        lacking = [s for s in SPLITS if allowed[s] is not None and not allowed[s] & spoken]
-        if lacking:
-            wanted = ", ".join(sorted(allowed[lacking[0]]))
-            reason = f"has no spoken name for {lacking[0]} (wanted: {wanted})"
-            problems.append(Problem(item.folder, reason))
-    return problems
 
 
 def _summary(folder: str | Path, problems: Sequence[Problem]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks, firwin, resample_poly
 
-from avcore.data.cleaning import FRAME_RATE, active, envelope, faded
+from avcore.data.media.cleaning import FRAME_RATE, active, envelope, faded
 from avcore.stage.scene import CONTROL_RATE, SPLITS
 
 LONG_ENOUGH = 3.0  # s that are heard: from here on a recording is divided in time

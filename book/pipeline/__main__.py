@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -36,11 +35,9 @@ def _run(options: argparse.Namespace, layout: Layout) -> int:
 
         execute_chapter(layout, options.name, options.threads)
     elif options.step == "media":
-        from .inputs import media_line
+        from .media import fetch_media
 
-        if media_line().startswith("absent"):
-            fetch = "import avcore.cli, sys; sys.exit(avcore.cli.main(['data', 'stamps']))"
-            return subprocess.call([sys.executable, "-c", fetch])
+        return fetch_media()
     elif options.step == "pages":
         from .site import build_site
 

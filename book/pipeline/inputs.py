@@ -12,8 +12,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from avcore.support import AvcoreError, atomic_write
@@ -26,7 +27,11 @@ INSTALLS = re.compile(r"^(\s*)%pip install\b.*", re.MULTILINE)  # what the first
 CALLS_SHELL = re.compile(r"^\s*[!%]", re.MULTILINE)
 RUNS_CLAIMS = re.compile(r"\b(?:reproduce|run_claim|load_experiment|is_current)\b")
 NAMES_MODULE = re.compile(r"(avcore(?:\.\w+)+)(?::\w+)?")  # such as "avcore.papers.avc:experiment"
-MEDIA = ("tuxpaint-stamps", "manifest.json")  # in the cache, once the stamps have been fetched
+MEDIA = {  # module of avcore.data.media -> what it keeps in the cache
+    "stamps": ("tuxpaint-stamps/manifest.json",),
+    "elsewhere": ("elsewhere-gcompris/manifest.json", "elsewhere-ovos/manifest.json"),
+    "words": ("words",),
+}
 
 
 def refresh(layout: Layout) -> None:
@@ -66,9 +71,7 @@ def chapter_inputs(layout: Layout, chapter: str) -> list[str]:
         records = sorted(layout.results.glob("*/*.json"))
         files += [path for path in records if not path.name.endswith(".partial.json")]
     lines = [f"{_hash(code.encode())}  code cells of {chapter}", *_hash_lines(layout, files)]
-    if layout.root / "avcore" / "data" / "stamps.py" in modules:
-        lines.append(media_line())
-    return lines
+    return lines + media_lines(layout, modules)
 
 
 def page_inputs(layout: Layout) -> list[str]:
@@ -166,12 +169,20 @@ def _module_files(name: str, root: Path) -> Iterator[Path]:
                 yield path
 
 
-def media_line() -> str:
-    """Which photographs and recordings are there: chapters that use them show more with them."""
-    from avcore.data.cache import cache_folder
+def media_lines(layout: Layout, modules: Container[Path]) -> list[str]:
+    """Which media are there, of those that the modules read: chapters show more with them."""
+    from avcore.data.media.cache import cache_folder
 
-    manifest = cache_folder().joinpath(*MEDIA)
-    return f"{_hash(manifest.read_bytes()) if manifest.is_file() else 'absent'}  media"
+    folder = layout.root / "avcore" / "data" / "media"
+    places = [place for name in MEDIA if folder / f"{name}.py" in modules for place in MEDIA[name]]
+    return [f"{_state(cache_folder() / place)}  media: {place}" for place in places]
+
+
+def _state(path: Path) -> str:
+    """A hash of a file's content or of the names in a folder; "absent" where there is neither."""
+    if path.is_dir():
+        return _hash(" ".join(sorted(os.listdir(path))).encode())
+    return _hash(path.read_bytes()) if path.is_file() else "absent"
 
 
 def _files_in(folder: Path) -> list[Path]:

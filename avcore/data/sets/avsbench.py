@@ -28,7 +28,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from avcore.data.apt import Progress
+from avcore.data.media.apt import Progress
 from avcore.data.sets import clips
 from avcore.data.sets.clips import Clip, ClipDataset, Index
 from avcore.data.sets.files import SPLITS, ClipConfig, Entry, missing

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from avcore.data.apt import Progress
-from avcore.data.folder import Problem
+from avcore.data.media.apt import Progress
+from avcore.data.media.folder import Problem
 from avcore.data.sets.files import (
     ClipConfig,
     Entry,

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from avcore.data.folder import Problem
-from avcore.data.read import BY_CONTAINER, read_audio, read_image
+from avcore.data.media.folder import Problem
+from avcore.data.media.read import BY_CONTAINER, read_audio, read_image
 from avcore.support import AvcoreError, MediaError, require
 
 SPLITS = ("train", "val", "test")

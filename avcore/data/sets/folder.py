@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avcore.data.folder import Problem
-from avcore.data.read import BY_CONTAINER, PICTURES, SOUNDS
+from avcore.data.media.folder import Problem
+from avcore.data.media.read import BY_CONTAINER, PICTURES, SOUNDS
 from avcore.data.sets.clips import Index
 from avcore.data.sets.files import SPLITS, Entry
 from avcore.support import MediaError, choose

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from avcore.data.folder import Problem
+from avcore.data.media.folder import Problem
 from avcore.support import MediaError
 
 

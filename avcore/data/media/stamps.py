@@ -1,63 +1,67 @@
-"""The animals of the Tux Paint stamps: photographs, recordings and spoken names, GPL-2.
+"""The photographs of the Tux Paint stamps, with recordings and spoken names; GPL-2 or later.
 
 The Debian package `tuxpaint-stamps-default` holds cut-out pictures (NAME.png), for some of them a
 recording (NAME.ogg), what they are (NAME.txt) and that said aloud (NAME_desc.ogg in English,
 NAME_desc_LANG.ogg in ten other languages). `fetch` makes a media folder of them, in the layout of
-`avcore.data.folder`:
+`avcore.data.media.folder`:
 
-- Pictures with one description are one class ("A lion." twice is one class with two pictures).
+- Animals with one description are one class ("A lion." twice is one class with two pictures).
+- Instruments and other things are those of `stamp_files.THINGS`.
 - Only photographs: nothing from a folder of cartoons or toys, and no picture of which eight
   colours cover most (`stamp_files.is_drawing`).
 - Only classes with a photograph and a recording that pass the checks of `read_folder`: nothing
   silent, and no recording that an earlier class has.
 
-What was left out, and why, stands in the folder's `manifest.json`.
+What was left out, and why, stands in the folder's `manifest.json`. Four recordings (camera,
+hammer, saw, toilet) have a rate of 8 kHz, so that their bandwidth gives them away. Most animals
+have a spoken English name, the other things have names in other languages only.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from avcore.data import deb
-from avcore.data.apt import Progress, download
-from avcore.data.cache import cache_folder, put_in_place, sha256, workplace
-from avcore.data.cleaning import tidy
-from avcore.data.folder import CREDIT, read_folder
-from avcore.data.read import read_audio, read_image
-from avcore.data.stamp_files import Group, group, is_drawing
+from avcore.data.media import deb
+from avcore.data.media.apt import Progress, download
+from avcore.data.media.cache import (
+    cache_folder,
+    contents,
+    fetched,
+    is_whole,
+    write_manifest,
+)
+from avcore.data.media.cleaning import tidy
+from avcore.data.media.folder import CREDIT, GROUPS, class_folders, read_folder
+from avcore.data.media.read import read_audio, read_image
+from avcore.data.media.stamp_files import Group, group, is_drawing, wanted
 from avcore.support import MediaError, require
 
 PACKAGE = "tuxpaint-stamps-default"
-INSIDE = "usr/share/tuxpaint/stamps/animals/"  # what is used of the package
+INSIDE = "usr/share/tuxpaint/stamps/"  # in the package
 LICENCE = f"usr/share/doc/{PACKAGE}/copyright"
 KNOWN_PACKAGE = "6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34"  # 2022.06.04-1
-KNOWN_ANIMALS = {  # version -> `contents`, the same however it was packed
-    "2022.06.04": "e634d29f2ca73911b44d2850066e876d73ad6b92a9acdc7e781891ea9314c094"
+KNOWN_FILES = {  # version -> `contents`, the same however it was packed
+    "2022.06.04": "1af3d26301a0b12452eefb1c18390d1b688dcc1aa5b0fa6d53f6c88baa1f55b7"
 }
 NEEDED = 300_000_000  # bytes of disk while the folder is made
 WORD_RATE = 16_000  # Hz, of the spoken names as they are kept
-FOLDER, MANIFEST = "tuxpaint-stamps", "manifest.json"
+FOLDER = "tuxpaint-stamps"
+EDITION = 3  # of the folder; one that an earlier edition of this module made is made anew
 CREDIT_TEXT = (
     "Photographs, recordings and spoken names: Tux Paint stamps {version}, "
     "copyright 2002-2022 Bill Kendrick and the contributors to Tux Paint (tuxpaint.org), "
-    "GNU General Public License version 2."
+    "GNU General Public License version 2 or later."
 )
 
 
 def available(cache: str | Path | None = None) -> Path | None:
     """The media folder when it has been fetched and every file of it is as it was, else None."""
     folder = cache_folder(cache) / FOLDER
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        whole = all(sha256(folder / name) == want for name, want in manifest["files"].items())
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return None
-    return folder if whole else None
+    return folder if is_whole(folder, edition=EDITION) else None
 
 
 def fetch(
@@ -84,18 +88,14 @@ def fetch(
         No apt, no network, a wrong checksum, a full disk: one sentence.
     """
     report = progress or (lambda what, fraction: None)
-    if (ready := available(cache)) is not None:
-        return ready
-    root = cache_folder(cache)
-    with workplace(root, NEEDED) as work:
-        if (ready := available(cache)) is not None:  # another process was first
-            return ready
-        promised = ""
-        if package is None:
-            package, promised = download(PACKAGE, work, report)
-        arrange(Path(package), work / FOLDER, report, promised)
-        put_in_place(work / FOLDER, root / FOLDER)
-    return root / FOLDER
+
+    def make(target: Path) -> None:
+        found, promised = package, ""
+        if found is None:
+            found, promised = download(PACKAGE, target.parent, report)
+        arrange(Path(found), target, report, promised)
+
+    return fetched(cache_folder(cache) / FOLDER, make, NEEDED, edition=EDITION)
 
 
 def arrange(package: Path, target: Path, progress: Progress, promised: str = "") -> None:
@@ -109,62 +109,52 @@ def arrange(package: Path, target: Path, progress: Progress, promised: str = "")
         The SHA-256 that the package must have, if it is known.
     """
     progress("unpack", 0.0)
-    version, digest = _inspect(package, promised)
-    animals = dict(deb.files(package, lambda name: name.startswith(INSIDE) or name == LICENCE))
-    licence = animals.pop(LICENCE, b"")
-    note = "" if digest == KNOWN_PACKAGE else _compare(package, version, animals)
+    version, digest = deb.identify(package, PACKAGE, promised)
+    unpacked = target.with_name(f"{target.name}-unpacked")
+    deb.unpack(package, unpacked, lambda name: name == LICENCE or _is_wanted(name))
+    files = unpacked / INSIDE
+    note = "" if digest == KNOWN_PACKAGE else _compare(package, version, files)
     if note:
         progress(note, 1.0)
     progress("unpack", 1.0)
-    groups, left_out = group({name[len(INSIDE) :]: data for name, data in animals.items()})
-    for name, files in groups.items():
-        _write_class(target / name.replace(" ", "_"), files)
+    groups, left_out = group(files)
+    for name, item in groups.items():
+        _write_class(target / name.replace(" ", "_"), item)
     left_out += _keep_words(target, progress)
     left_out += _keep_usable(target, progress)
-    (target / CREDIT).write_text(CREDIT_TEXT.format(version=version) + "\n", encoding="utf-8")
-    (target / "copyright").write_bytes(licence)
-    _write_manifest(
-        target, version=version, package_sha256=digest, note=note, left_out=sorted(left_out)
+    _write_texts(target, {name: item.kind for name, item in groups.items()}, version)
+    if (unpacked / LICENCE).is_file():
+        shutil.copyfile(unpacked / LICENCE, target / "copyright")
+    write_manifest(
+        target,
+        edition=EDITION,
+        version=version,
+        package_sha256=digest,
+        note=note,
+        left_out=sorted(left_out),
     )
 
 
-def _inspect(package: Path, promised: str) -> tuple[str, str]:
-    """The version and SHA-256 of a package file, which must be that of the stamps."""
-    if not package.is_file():
-        raise MediaError(f"{package}: there is no such file")
-    digest = sha256(package)
-    if promised and digest != promised:
-        raise MediaError(f"{package.name} came with a wrong checksum; please fetch it again")
-    fields = deb.control(package)
-    if fields.get("Package") != PACKAGE:
-        raise MediaError(f"{package}: is the package {fields.get('Package')!r}, not {PACKAGE!r}")
-    return fields.get("Version", "unknown"), digest
+def _is_wanted(name: str) -> bool:
+    return name.startswith(INSIDE) and wanted(name.removeprefix(INSIDE))
 
 
-def _compare(package: Path, version: str, animals: dict[str, bytes]) -> str:
+def _compare(package: Path, version: str, files: Path) -> str:
     """Compare with what is known; a sentence for a version that is not, else ""."""
-    known = KNOWN_ANIMALS.get(version.partition("-")[0])
+    known = KNOWN_FILES.get(version.partition("-")[0])
     if known is None:
         return f"version {version} of {PACKAGE} is not the one this was made with (2022.06.04)"
-    if known != contents(animals):
-        raise MediaError(f"{package}: the checksum of its animals is wrong; is it damaged?")
+    if known != contents(files):
+        raise MediaError(f"{package}: the checksum of its files is wrong; is it damaged?")
     return ""
 
 
-def contents(files: dict[str, bytes]) -> str:
-    """One SHA-256 over names and bytes, however the files were packed."""
-    total = hashlib.sha256()
-    for name in sorted(files):
-        total.update(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n".encode())
-    return total.hexdigest()
-
-
-def _write_class(folder: Path, files: Group) -> None:
+def _write_class(folder: Path, item: Group) -> None:
     (folder / "words").mkdir(parents=True)
-    for name, data in {**files.pictures, **files.sounds}.items():
-        (folder / name).write_bytes(data)
-    for name, data in files.words.items():
-        (folder / "words" / name).write_bytes(data)
+    for name, path in {**item.pictures, **item.sounds}.items():
+        shutil.copyfile(path, folder / name)
+    for name, path in item.words.items():
+        shutil.copyfile(path, folder / "words" / name)
 
 
 def _keep_words(target: Path, progress: Progress) -> list[str]:
@@ -212,11 +202,12 @@ def _drawn(path: Path) -> bool:
         return False  # the check that follows names it
 
 
-def _write_manifest(target: Path, **facts: object) -> None:
-    files = {
-        path.relative_to(target).as_posix(): sha256(path)
-        for path in sorted(target.rglob("*"))
-        if path.is_file()
-    }
-    text = json.dumps({**facts, "files": files}, indent=1, ensure_ascii=False)
-    (target / MANIFEST).write_text(text + "\n", encoding="utf-8")
+def _write_texts(target: Path, kinds: dict[str, str], version: str) -> None:
+    """The credit, and a line for each group of classes (`folder.GROUPS`)."""
+    members = defaultdict(list)
+    for path in class_folders(target):
+        name = path.name.replace("_", " ")
+        members[kinds[name]].append(name)
+    lines = [f"{kind}: {', '.join(names)}\n" for kind, names in sorted(members.items())]
+    (target / GROUPS).write_text("".join(lines), encoding="utf-8")
+    (target / CREDIT).write_text(CREDIT_TEXT.format(version=version) + "\n", encoding="utf-8")

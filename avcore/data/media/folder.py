@@ -1,9 +1,10 @@
 """A media folder: pictures, sounds and spoken names by class, checked and made ready.
 
-The layout, the same for the stamps that `avcore.data.stamps` fetches and for a folder of one's
-own::
+The layout, the same for the stamps that `avcore.data.media.stamps` fetches and for a folder of
+one's own::
 
     CREDIT.txt              optional: shown wherever the media are shown
+    GROUPS.txt              optional: lines such as "animal: lion, sea lion"
     sea_lion/               one folder a class; its name is the class ("_" reads as a space)
         any name.png        cut-out pictures: one object on a transparent ground
         any name.wav        sounds of the class (WAV, OGG, FLAC, MP3; video containers too)
@@ -17,20 +18,20 @@ Files with other endings, and those whose names begin with a dot, are left alone
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from avcore.data import read
-from avcore.data.cleaning import FRAME_RATE, PAD, active, envelope, same_recordings, tidy
+from avcore.data.media import read
+from avcore.data.media.cleaning import FRAME_RATE, PAD, active, envelope, same_recordings, tidy
 from avcore.support import MediaError
 
-CREDIT = "CREDIT.txt"
+CREDIT, GROUPS = "CREDIT.txt", "GROUPS.txt"
 FAINT = 12  # of 255: alpha up to this is dirt
 SMALLEST_PICTURE = 16  # pixels along the longer side
-SHORTEST = 0.15  # s that are heard, of a sound or a spoken name
+SHORTEST = 0.12  # s that are heard, of a sound or a spoken name
 LONGEST_NAME = 3.0  # s; what is longer says more than a name
 SOUNDS = read.SOUNDS + read.BY_CONTAINER
 
@@ -69,6 +70,8 @@ class MediaClass:
         By file name: (n,) float32, tidied.
     words
         Its spoken names.
+    group
+        What GROUPS.txt says it is, such as "animal"; "" when that does not name it.
     """
 
     name: str
@@ -76,10 +79,11 @@ class MediaClass:
     pictures: dict[str, np.ndarray]
     sounds: dict[str, np.ndarray]
     words: tuple[Spoken, ...]
+    group: str = ""
 
 
 def read_folder(
-    folder: str | Path, sample_rate: int = 16_000
+    folder: str | Path, sample_rate: int = 16_000, photographs: bool = False
 ) -> tuple[list[MediaClass], list[Problem]]:
     """Read and check a media folder; a class needs a picture and a sound of its own.
 
@@ -87,6 +91,9 @@ def read_folder(
     ----------
     sample_rate
         Of all sounds, Hz.
+    photographs
+        Pictures may be whole photographs, without alpha, and a class may have either pictures or
+        sounds alone (`avcore.data.media.elsewhere`).
 
     Returns
     -------
@@ -99,28 +106,57 @@ def read_folder(
     """
     folder = Path(folder)
     problems: list[Problem] = []
-    classes = [_read_class(folder, path, sample_rate, problems) for path in class_folders(folder)]
+    pictured = read.read_image if photographs else read_picture
+    classes = [
+        _read_class(folder, path, sample_rate, pictured, problems) for path in class_folders(folder)
+    ]
+    groups = read_groups(folder)
+    classes = [replace(item, group=groups.get(item.name.casefold(), "")) for item in classes]
     _drop_same_names(classes, problems)
     _drop_same_pictures(classes, problems)
-    classes = _with("pictures", classes, problems)  # first: only seen classes claim a recording
+    if not photographs:  # only seen classes claim a recording
+        classes = _with(("pictures",), classes, problems)
     _drop_same_sounds(classes, sample_rate, problems)
-    return _with("sounds", classes, problems), problems
+    kinds = ("pictures", "sounds") if photographs else ("sounds",)
+    return _with(kinds, classes, problems), problems
 
 
 def class_folders(folder: Path) -> list[Path]:
     """The class folders of a media folder, by name."""
     if not folder.is_dir():
         raise MediaError(f"{folder}: there is no such folder")
-    found = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    found = [p for p in _listed(folder) if p.is_dir() and not p.name.startswith(".")]
     if not found:
         raise MediaError(f"{folder}: has no class folders (each class wants a folder of its own)")
     return found
 
 
+def class_names(folder: str | Path) -> list[str]:
+    """The names of a media folder's classes, usable or not, as people read them."""
+    return [readable(path.name) for path in class_folders(Path(folder))]
+
+
 def read_credit(folder: str | Path) -> str:
     """The credit line of a media folder; empty when it has none."""
-    path = Path(folder) / CREDIT
-    return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
+    return _text(Path(folder) / CREDIT).strip()
+
+
+def read_groups(folder: str | Path) -> dict[str, str]:
+    """The group of each class that GROUPS.txt names, by the class's name in small letters."""
+    groups: dict[str, str] = {}
+    for line in _text(Path(folder) / GROUPS).splitlines():
+        group, colon, names = line.partition(":")
+        if colon:
+            groups |= {readable(name).casefold(): group.strip() for name in names.split(",")}
+    return groups
+
+
+def _text(path: Path) -> str:
+    """What a text file says; nothing when it is not there or may not be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError:
+        return ""
 
 
 def readable(name: str) -> str:
@@ -128,13 +164,22 @@ def readable(name: str) -> str:
     return " ".join(name.replace("_", " ").split())
 
 
-def _with(kind: str, classes: list[MediaClass], problems: list[Problem]) -> list[MediaClass]:
-    lacking = [item for item in classes if not getattr(item, kind)]
-    problems += [Problem(item.folder, f"has no usable {kind}") for item in lacking]
-    return [item for item in classes if getattr(item, kind)]
+def _with(
+    kinds: Sequence[str], classes: list[MediaClass], problems: list[Problem]
+) -> list[MediaClass]:
+    """The classes that have media of any of these kinds."""
+    lacking = [item.folder for item in classes if not any(getattr(item, kind) for kind in kinds)]
+    problems += [Problem(folder, f"has no usable {' or '.join(kinds)}") for folder in lacking]
+    return [item for item in classes if item.folder not in lacking]
 
 
-def _read_class(folder: Path, path: Path, sample_rate: int, problems: list[Problem]) -> MediaClass:
+def _read_class(
+    folder: Path,
+    path: Path,
+    sample_rate: int,
+    read_picture: Callable[[Path], np.ndarray],
+    problems: list[Problem],
+) -> MediaClass:
     pictures: dict[str, np.ndarray] = {}
     sounds: dict[str, np.ndarray] = {}
     words: list[Spoken] = []
@@ -156,9 +201,17 @@ def _read_class(folder: Path, path: Path, sample_rate: int, problems: list[Probl
 
 def _media_files(path: Path) -> Iterator[Path]:
     endings = SOUNDS if path.name == "words" else SOUNDS + read.PICTURES
-    for file in sorted(path.iterdir()) if path.is_dir() else ():
+    for file in _listed(path):
         if file.is_file() and file.suffix.lower() in endings and not file.name.startswith("."):
             yield file
+
+
+def _listed(path: Path) -> list[Path]:
+    """What a folder holds, by name; nothing when it is not there, or no longer."""
+    try:
+        return sorted(path.iterdir())
+    except OSError:
+        return []
 
 
 def _problem(folder: Path, file: Path, error: MediaError) -> Problem:

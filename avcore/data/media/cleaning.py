@@ -11,7 +11,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import binary_opening
 from scipy.signal import butter, sosfilt
 
-from avcore.data.read import resampled
+from avcore.data.media.read import resampled
 
 FRAME_RATE = 100  # Hz, of envelopes
 SILENCE = 1e-3  # a recording whose loudest 10 ms have a lower RMS (-60 dB) is silent

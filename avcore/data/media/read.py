@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from math import gcd
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from scipy.signal import resample_poly
 from avcore.support import MediaError, require
 
 PICTURES = (".png", ".webp", ".gif", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
-SOUNDS = (".wav", ".ogg", ".oga", ".flac", ".opus", ".mp3", ".aif", ".aiff")
-BY_CONTAINER = (".m4a", ".aac", ".mp4", ".mov", ".mkv", ".webm", ".avi", ".wma")  # read by PyAV
+SOUNDS = (".wav", ".ogg", ".oga", ".flac", ".opus", ".aif", ".aiff")
+BY_CONTAINER = (".mp3", ".m4a", ".aac", ".mp4", ".mov", ".mkv", ".webm", ".avi", ".wma")  # by PyAV
+RATES = (1_000, 768_000)  # Hz; a header that claims another is damaged
+LONGEST = 7_200  # s
+MOST_SAMPLES = 350_000_000  # of all channels: one hour of stereo at 48 kHz
+MOST_PIXELS = 64_000_000
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -22,7 +27,7 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises
     ------
     MediaError
-        The file is missing, empty, corrupt or no picture.
+        The file is missing, empty, corrupt, no picture, or has more than `MOST_PIXELS`.
     """
     image, _ = _open_image(Path(path))
     return image
@@ -49,12 +54,22 @@ def _open_image(path: Path) -> tuple[np.ndarray, bool]:
     _must_have_content(path)
     pillow = require("PIL.Image", "media")
     try:
-        with pillow.open(path) as image:
+        with warnings.catch_warnings():  # Pillow's, of pictures that are too large here
+            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
+            image = pillow.open(path)
+        with image:
+            if image.width * image.height > MOST_PIXELS:
+                raise MediaError(
+                    f"{path}: has {image.width}x{image.height} pixels; "
+                    f"at most {MOST_PIXELS // 1_000_000} million are read"
+                )
             has_alpha = "A" in image.getbands() or "transparency" in image.info
             if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip
                 eight = np.rint(np.asarray(image, np.float32).clip(0, 65535) / 257)
                 image = pillow.fromarray(eight.astype(np.uint8))
             return np.asarray(image.convert("RGBA")), has_alpha
+    except MediaError:
+        raise
     except (OSError, SyntaxError, ValueError, EOFError, pillow.DecompressionBombError) as error:
         raise MediaError(f"{path}: not a whole picture ({_first_line(error)})") from error
 
@@ -65,7 +80,7 @@ def read_audio(path: str | Path, sample_rate: int | None = None) -> np.ndarray:
     Parameters
     ----------
     path
-        A WAV, OGG, FLAC or MP3 file (read by soundfile), or a container such as MP4 (by PyAV).
+        A WAV, OGG or FLAC file (read by soundfile), or MP3 or a container such as MP4 (by PyAV).
     sample_rate
         The rate to resample to, Hz; the file's own rate when None.
 
@@ -73,12 +88,16 @@ def read_audio(path: str | Path, sample_rate: int | None = None) -> np.ndarray:
     ------
     MediaError
         The file is missing, empty, corrupt, cut short (this is not noticed of MP3 and containers),
-        has no sound or samples that are no number.
+        has no sound or samples that are no number, a rate outside `RATES`, or is longer than
+        `LONGEST` or `MOST_SAMPLES`.
     """
     path = Path(path)
     _must_have_content(path)
     decode = _decode_container if path.suffix.lower() in BY_CONTAINER else _decode_file
-    samples, rate = decode(path)
+    try:
+        samples, rate = decode(path)
+    except OSError as error:  # it vanished meanwhile
+        raise MediaError(f"{path}: cannot be read ({error.strerror or error})") from error
     if len(samples) == 0:
         raise MediaError(f"{path}: has no sound in it")
     if not np.isfinite(samples).all():
@@ -101,10 +120,24 @@ def _decode_file(path: Path) -> tuple[np.ndarray, int]:
     if path.suffix.lower() == ".wav":
         _must_hold_its_data(path)
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
+        with soundfile.SoundFile(path) as file:
+            _must_be_of_sense(path, file.samplerate, file.frames, file.channels)
+            return file.read(dtype="float32", always_2d=True).mean(1), file.samplerate
+    except soundfile.SoundFileError as error:
         raise MediaError(f"{path}: not a whole sound file ({_first_line(error)})") from error
-    return samples.mean(1), rate
+
+
+def _must_be_of_sense(path: Path, rate: int, frames: int, channels: int) -> None:
+    """What a header claims decides how much memory is taken, so it is bounded first."""
+    if not RATES[0] <= rate <= RATES[1]:
+        raise MediaError(
+            f"{path}: claims a rate of {rate} Hz; it must lie within {RATES[0]} and {RATES[1]} Hz"
+        )
+    if frames > LONGEST * rate or frames * channels > MOST_SAMPLES:
+        raise MediaError(
+            f"{path}: claims {frames} samples in {channels} channels at {rate} Hz; "
+            f"at most {LONGEST} s and {MOST_SAMPLES} samples are read"
+        )
 
 
 def _must_end_well(path: Path) -> None:
@@ -140,6 +173,8 @@ def _decode_container(path: Path) -> tuple[np.ndarray, int]:
             if not container.streams.audio:
                 raise MediaError(f"{path}: has no sound in it")
             stream = container.streams.audio[0]
+            length = (container.duration or 0) / av.time_base  # s
+            _must_be_of_sense(path, stream.rate, round(length * stream.rate), stream.channels)
             resampler = av.AudioResampler(format="fltp", layout="mono", rate=stream.rate)
             frames = [*container.decode(stream), None]  # None flushes the resampler
             blocks = [out.to_ndarray()[0] for frame in frames for out in resampler.resample(frame)]
@@ -153,7 +188,7 @@ def _must_have_content(path: Path) -> None:
         raise MediaError(f"{path}: there is no such file")
     if not os.access(path, os.R_OK):
         raise MediaError(f"{path}: may not be read")
-    if path.stat().st_size == 0:
+    if os.path.getsize(path) == 0:
         raise MediaError(f"{path}: the file is empty")
 
 

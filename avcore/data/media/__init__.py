@@ -1,0 +1,1 @@
+"""Photographs, recordings and spoken words: fetched, cleaned, checked, in one folder layout."""
