@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from avcore.nn import pictures
-from avcore.nn.pictures import MEAN, STD
 from avcore.nn.weights import read_any
 from avcore.support import AvcoreError, CheckpointError, require
 
