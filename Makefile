@@ -33,9 +33,10 @@ media: $(READY) ## the photographs and recordings that some sections use, where 
 book: media ## execute every chapter and build _build/html (SCALE=smoke|quick|full, CORES=2)
 	@$(BIN)/python -m book.pipeline --scale $(SCALE) build --cores $(CORES)
 
-test: $(READY) ## style, units, every chapter at smoke scale, the pages in a browser
+test: $(READY) ## style, types, units, every chapter at smoke scale, the pages in a browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
 lab: $(READY) ## JupyterLab in the folder of the chapters
@@ -45,5 +46,5 @@ bench: $(READY) ## measured speed and quality beside their targets
 	@$(BIN)/avcore bench
 
 clean: ## remove all that was built; .venv stays
-	rm -rf _build .snakemake *.egg-info .pytest_cache .ruff_cache
+	rm -rf _build .snakemake *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find avcore book tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,6 +5,7 @@ All functions take torch tensors whose last axis is time and work on any leading
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import torch
@@ -14,6 +15,10 @@ from torchaudio.functional import resample as _resample
 from avcore.support import AvcoreError
 
 FLOOR = 1e-6  # power added before every logarithm, so that silence is finite
+LOBES, ROLL_OFF = 6, 0.99  # of the windowed sinc, as in torchaudio
+LARGEST_FILTER = 2**24  # weights that `resample` may keep at once
+BLOCK = 2**22  # products that it computes at a time otherwise
+FARTHEST = 1000  # two rates may differ by this factor
 
 
 def _waveform(waveform: torch.Tensor) -> torch.Tensor:
@@ -40,16 +45,53 @@ def set_level(waveform: torch.Tensor, level_db: float) -> torch.Tensor:
 
 
 def resample(waveform: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tensor:
-    """Change the sampling rate (Hz) by windowed-sinc interpolation (torchaudio): (..., n).
+    """Change the sampling rate (Hz) by windowed-sinc interpolation, (..., n) -> (..., n').
+
+    torchaudio keeps one filter per phase of the output. Rates with a small common divisor would
+    need billions of weights; their filters are then computed block by block.
 
     Raises
     ------
     AvcoreError
-        When a rate is not positive.
+        When a rate is not a positive whole number, or one is more than `FARTHEST` times the other.
     """
-    if min(from_rate, to_rate) <= 0:
-        raise AvcoreError(f"sampling rates must be positive, got {from_rate} and {to_rate} Hz")
-    return _resample(_waveform(waveform), from_rate, to_rate)
+    if min(from_rate, to_rate) <= 0 or from_rate % 1 or to_rate % 1:
+        raise AvcoreError(
+            f"sampling rates must be positive whole numbers, got {from_rate} and {to_rate} Hz"
+        )
+    if max(from_rate, to_rate) > FARTHEST * min(from_rate, to_rate):
+        raise AvcoreError(
+            f"{from_rate} and {to_rate} Hz are too far apart: at most a factor of {FARTHEST}"
+        )
+    common = math.gcd(int(from_rate), int(to_rate))
+    old, new = int(from_rate) // common, int(to_rate) // common
+    if new * (old + 2 * _reach(old, new)) <= LARGEST_FILTER:
+        return _resample(_waveform(waveform), from_rate, to_rate)
+    return _resample_in_blocks(_waveform(waveform), old, new)
+
+
+def _reach(old: int, new: int) -> int:
+    """Samples on each side of an output sample that the filter sees."""
+    return math.ceil(LOBES * old / (ROLL_OFF * min(old, new)))
+
+
+def _resample_in_blocks(waveform: torch.Tensor, old: int, new: int) -> torch.Tensor:
+    """torchaudio's interpolation with the weights of each output sample computed when needed."""
+    count, reach = waveform.shape[-1], _reach(old, new)
+    padded = torch.nn.functional.pad(waveform, (reach, reach))
+    offsets = torch.arange(-reach, reach + 1, device=waveform.device)
+    cutoff = ROLL_OFF * min(old, new) / old  # in cycles per two input samples
+    parts = []
+    block = max(BLOCK // (len(offsets) * max(waveform[..., :1].numel(), 1)), 1)
+    for outputs in torch.arange(-(-count * new // old)).split(block):
+        outputs = outputs.to(waveform.device)
+        nearest = outputs * old // new  # the input sample at or before each output sample
+        phase = (outputs * old % new).double() / new
+        t = ((offsets - phase[:, None]) * cutoff).clamp(-LOBES, LOBES)
+        weights = cutoff * torch.sinc(t) * torch.cos(t * math.pi / LOBES / 2) ** 2
+        inputs = padded[..., nearest[:, None] + offsets + reach]  # (..., block, 2·reach + 1)
+        parts.append((inputs * weights.to(waveform.dtype)).sum(-1))
+    return torch.cat(parts, -1)
 
 
 def stft(waveform: torch.Tensor, n_fft: int = 400, hop: int = 160) -> torch.Tensor:
@@ -113,7 +155,7 @@ def log_mel(
     Raises
     ------
     AvcoreError
-        For a sound that is too short or not finite, or bands outside the spectrum.
+        For a sound that is too short, too loud or not finite, or bands outside the spectrum.
     """
     f_max = sample_rate / 2 if f_max is None else f_max
     if not 0 <= f_min < f_max <= sample_rate / 2:
@@ -123,4 +165,6 @@ def log_mel(
     power = stft(waveform, n_fft, hop).abs().square()
     filters = mel_filters(n_fft, n_mels, sample_rate, float(f_min), float(f_max))
     bands = power.transpose(-1, -2) @ filters.to(power)
+    if not torch.isfinite(bands).all():
+        raise AvcoreError("the waveform is too loud: its power in a band is not finite")
     return torch.log(bands + FLOOR).transpose(-1, -2)

@@ -87,10 +87,11 @@ def build() -> list[Figure]:
     ]
     pages = folder / "pages.done"
     ground = whole = None
-    if seconds and None not in seconds.values() and pages.is_file():
+    done = {name: value for name, value in seconds.items() if value is not None}
+    if seconds and len(done) == len(seconds) and pages.is_file():
         rest = float(pages.read_text() or 0)
-        whole = round(sum(seconds.values()) + rest, 1)
-        of_ground = [s for name, s in seconds.items() if name[0] == "0" or name == "scoreboard"]
+        whole = round(sum(done.values()) + rest, 1)
+        of_ground = [s for name, s in done.items() if name[0] == "0" or name == "scoreboard"]
         ground = round(sum(of_ground) + rest, 1)
     return [
         *figures,

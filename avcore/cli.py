@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from avcore.commands import app
 
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: _say(message)
+            warnings.showwarning = _warn
             return app(words, standalone_mode=False) or OK
     except MediaError as error:
         return _say(error, NO_MEDIA)
@@ -40,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not hasattr(error, "format_message"):
             raise
         return _say(error.format_message(), MISUSED)
+
+
+def _warn(message: object, *_: object, **__: object) -> None:
+    _say(message)
 
 
 def _say(message: object, code: int = OK) -> int:

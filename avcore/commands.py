@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,24 +13,22 @@ from avcore.support import AvcoreError, MediaError, choose, require
 typer = require("typer", "cli")
 
 PLAIN = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
-FUSION = "TPAVI, addition, 'no sound', 'video self-attention' or 'video convolution'"
 Scale = Annotated[str, typer.Option(help="smoke, quick or full")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, …")]
-AVSBenchRoot = Annotated[Path, typer.Option(help="the folder avsbench_data")]
-SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="go on without the videos that cannot be used")
+Paper = Annotated[str, typer.Argument(help="such as avs; an unknown one lists them all")]
+Root = Annotated[Path | None, typer.Option(help="the folder of the data")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="key=value, as often as wanted; an unknown key lists them all"),
 ]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="go on without what cannot be used")]
 Workers = Annotated[int, typer.Option(min=0, help="processes that read")]
 Cache = Annotated[
     Path | None, typer.Option(help="where to keep them [$AVCORE_CACHE or ~/.cache/avcore]")
 ]
 app = typer.Typer(help="The library of the book Seeing Sound.", **PLAIN)
 data = typer.Typer(help="Photographs, recordings and data sets.", **PLAIN)
-train = typer.Typer(help="Train a paper's network on a data set.", **PLAIN)
-evaluate = typer.Typer(help="Score a paper's network on a data set.", **PLAIN)
 app.add_typer(data, name="data")
-app.add_typer(train, name="train")
-app.add_typer(evaluate, name="evaluate")
 
 
 @app.command()
@@ -89,12 +87,13 @@ def verify(
 ) -> None:
     """Check media of your own or a data set; lists everything in it that cannot be used."""
     settings = {"avsbench-s4": "S4", "avsbench-ms3": "MS3"}
+    usable: Sequence[object]
     if layout == "media":
         from avcore.data.media.folder import read_folder
 
         what, (usable, problems) = "classes", read_folder(folder)
     elif layout in settings:
-        from avcore.data.avsbench import verify as open_all
+        from avcore.data.sets.avsbench import verify as open_all
 
         what, (usable, problems) = "videos", open_all(folder, settings[layout], _show_fraction)
     else:
@@ -112,16 +111,19 @@ def verify(
 def reproduce(
     ids: Annotated[list[str] | None, typer.Argument(help="claims, such as C7; all of them")] = None,
     scale: Scale = "quick",
-    seeds: Annotated[str, typer.Option(help='how many ("3"), or which ("0,1,2")')] = "3",
+    seeds: Annotated[
+        str | None, typer.Option(help='how many ("8"), or which ("0,1,2"); the planned ones')
+    ] = None,
     device: Device = "auto",
     results: Annotated[Path | None, typer.Option(help="folder of the records")] = None,
 ) -> None:
     """Test the papers' claims: both variants with every seed, recorded after every run."""
     from avcore.claims import reproduce
 
-    records = reproduce(ids, scale, parse_seeds(seeds), results, device, _say)
+    wanted = None if seeds is None else parse_seeds(seeds)
+    records = reproduce(ids, scale, wanted, results, device, _say)
     rows = [
-        (r["id"], r["verdict"], _difference(r), r["metric"], len(r["seeds"]))
+        (r["id"], r["verdict"], _difference(r), r["treatment"]["metric"], len(r["seeds"]))
         for r in records.values()
     ]
     typer.echo(table(("claim", "verdict", "difference [95 %]", "metric", "seeds"), rows))
@@ -150,103 +152,62 @@ def trial(
         typer.echo(table((name, scale), rows))
 
 
-@train.command("avs")
-def train_avs(
-    root: AVSBenchRoot,
+@app.command()
+def train(
+    paper: Paper,
+    preset: Annotated[str, typer.Option(help="what is trained; an unknown one lists them all")],
     checkpoint: Annotated[Path, typer.Option(help="written here; goes on from it if it is there")],
-    dataset: Annotated[str, typer.Option("--data", help="avsbench")] = "avsbench",
-    setting: Annotated[str, typer.Option(help="S4 or MS3")] = "S4",
-    backbone: Annotated[str, typer.Option(help="resnet50, pvt_v2_b5 or small")] = "resnet50",
-    fusion: Annotated[str, typer.Option(help=FUSION)] = "TPAVI",
-    vggish: Annotated[
-        Path | None, typer.Option(help="public weights of VGGish, which stay as they are")
-    ] = None,
-    encoder: Annotated[Path | None, typer.Option(help="public weights of the backbone")] = None,
-    start: Annotated[
-        Path | None, typer.Option(help="a checkpoint whose weights, all of them, are the first")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="over the training videos [S4: 15, MS3: 30]")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="videos in a batch")] = 4,
-    learning_rate: Annotated[float, typer.Option(help="of Adam, constant")] = 1e-4,
-    matching: Annotated[
-        float | None, typer.Option(help="weight of the matching loss [S4: 0, MS3: 0.5]")
-    ] = None,
-    distance: Annotated[str, typer.Option(help="in matching: kl, euclidean or cosine")] = "kl",
-    target: Annotated[str, typer.Option(help="of matching: audio or visual")] = "audio",
-    size: Annotated[int, typer.Option(min=32, help="pixels of a frame, a multiple of 32")] = 224,
-    skip_bad: SkipBad = False,
-    workers: Workers = 2,
-    seed: Annotated[int, typer.Option(help="of weights and order")] = 0,
-    device: Device = "auto",
-) -> None:
-    """Train AVS on AVSBench, in the published layout, and keep the epoch best in validation."""
-    from avcore.papers.avs import listening, real
-    from avcore.training import TrainConfig, pick_device
-
-    if dataset != "avsbench":
-        raise AvcoreError(f"unknown data {dataset!r}; AVS is trained on avsbench")
-    recipe = real.recipe(setting, fusion, matching, distance, target)
-    config = TrainConfig(
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        schedule="constant",
-        seed=seed,
-        device=device,
-        checkpoint=checkpoint,
-    )
-    pick_device(device)
-    model = listening.build(backbone, vggish, encoder, start, seed, fusion)
-    parts = [_open_avsbench(root, setting, split, size, skip_bad) for split in ("train", "val")]
-    epoch = max(len(parts[0]) // batch_size, 1)
-    steps = epoch * (epochs or real.EPOCHS[setting])
-    config = replace(config, steps=steps, checkpoint_every=epoch)
-    history = real.train(model, parts[0], config, recipe, workers, parts[1])
-    typer.echo(f"{steps} steps in {history.seconds:.0f} s, loss {history['loss'][-1]:.4f}")
-    best = real.read_best(checkpoint)
-    typer.echo(f"best after {best['after']} steps, kept in {real.best_path(checkpoint)}")
-    _show_scores(best["scores"], f"{setting} val")
-
-
-@evaluate.command("avs")
-def evaluate_avs(
-    root: AVSBenchRoot,
-    setting: Annotated[str, typer.Option(help="S4 or MS3")],
-    split: Annotated[str, typer.Option(help="test or val; train has all masks in MS3")] = "test",
-    checkpoint: Annotated[Path | None, typer.Option(help="of `avcore train avs`")] = None,
-    official: Annotated[Path | None, typer.Option(help="the authors' trained model")] = None,
-    backbone: Annotated[
-        str | None, typer.Option(help="of the authors' model: resnet50 or pvt_v2_b5")
-    ] = None,
-    vggish: Annotated[
-        Path | None, typer.Option(help="public weights of VGGish, for the authors' model")
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(min=32, help="pixels of a frame [as in the training, or 224]")
-    ] = None,
+    root: Root = None,
+    settings: Settings = None,
     skip_bad: SkipBad = False,
     workers: Workers = 2,
     device: Device = "auto",
 ) -> None:
-    """Score AVS on a split of AVSBench as the authors do, in batches of four videos."""
-    from avcore.papers.avs import listening, real
-    from avcore.training import pick_device
+    """Train a paper's network, and keep the weights that are best in validation."""
+    from avcore.papers import find_task
+    from avcore.training import Reading, best_path, read_best, train_task
+    from avcore.training.launch import is_main_process
 
-    if (checkpoint is None) == (official is None):
-        raise AvcoreError("what is to be scored: give either --checkpoint or --official")
-    place = pick_device(device)
-    if checkpoint is not None:
-        if backbone or vggish:
-            raise AvcoreError("a checkpoint brings all of it; leave out --backbone and --vggish")
-        model, run = listening.load(checkpoint)
-        size = size or run["size"]
-    else:
-        if not (backbone and vggish):
-            raise AvcoreError("the authors' model needs its --backbone, and --vggish to hear by")
-        model = listening.official(official, backbone, vggish)
-    data = _open_avsbench(root, setting, split, size or 224, skip_bad)
-    _show_scores(real.evaluate(model.to(place), data, workers), f"{setting} {split}")
+    given: dict[str, Any] = {"device": device, "checkpoint": checkpoint}
+    given |= parse_settings(settings)
+    reading = Reading(workers, skip_bad, _show_fraction)
+    trained = train_task(find_task(paper), preset, root, given, reading)
+    if not is_main_process():
+        return
+    for name, history in trained.histories.items():
+        steps, loss = history.steps[-1], history["loss"][-1]
+        typer.echo(f"{name}: {steps} steps in {history.seconds:.0f} s, loss {loss:.4f}")
+    best = read_best(given["checkpoint"])
+    typer.echo(f"best after {best['step']} steps, kept in {best_path(given['checkpoint'])}")
+    _show_scores(best["scores"], f"{paper} val")
+
+
+@app.command()
+def evaluate(
+    paper: Paper,
+    checkpoint: Annotated[Path | None, typer.Option(help="of `avcore train`")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="in its place, with the file of a trained network in --set")
+    ] = None,
+    root: Root = None,
+    split: Annotated[str, typer.Option(help="test, val or train")] = "test",
+    settings: Settings = None,
+    skip_bad: SkipBad = False,
+    workers: Workers = 2,
+    device: Device = "auto",
+) -> None:
+    """Score a paper's trained network on a split of its data."""
+    from avcore.papers import find_task
+    from avcore.training import Reading, evaluate_task
+
+    task = find_task(paper)
+    if (checkpoint is None) == (preset is None):
+        raise AvcoreError("what is to be scored: give either --checkpoint or --preset")
+    source = checkpoint or choose(list(task.presets), preset, f"preset of {paper}")
+    reading = Reading(workers, skip_bad, _show_fraction)
+    given = parse_settings(settings)
+    scores = evaluate_task(task, source, root, split, given, reading, device)
+    _show_scores(scores, f"{paper} {split}")
 
 
 @app.command()
@@ -282,25 +243,21 @@ def parse_seeds(text: str) -> int | list[int]:
         raise AvcoreError(f"seeds wants a number or a list such as 0,1,2, got {text!r}") from None
 
 
+def parse_settings(words: list[str] | None) -> dict[str, str]:
+    """Read ["key=value", …]."""
+    pairs = [word.partition("=") for word in words or ()]
+    for key, sign, value in pairs:
+        if not (key and sign):
+            raise AvcoreError(f"--set wants key=value, got {key + sign + value!r}")
+    return {key: value for key, _, value in pairs}
+
+
 def _show_fetched(*folders: Path) -> None:
     """Where the fetched media are, and whose they are."""
     from avcore.data.media.folder import read_credit
 
     for folder in folders:
         typer.echo(f"{folder}\n{read_credit(folder)}")
-
-
-def _open_avsbench(root: Path, setting: str, split: str, size: int, skip_bad: bool):
-    """A split of AVSBench for networks that halve a picture five times; its check is shown."""
-    from avcore.data.avsbench import AVSBench
-
-    if size % 32:
-        raise AvcoreError(f"size wants a multiple of 32, got {size}")
-
-    def progress(what: str, fraction: float) -> None:
-        _show_fraction(f"{what} {setting} {split}", fraction)
-
-    return AVSBench(root, setting, split, size, skip_bad, progress)
 
 
 def _show_scores(scores: dict[str, float], where: str) -> None:

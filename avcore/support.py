@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -105,6 +106,15 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Remove the temporary neighbours of `path` that writers left which were killed."""
+    path = Path(path)
+    ours = re.compile(rf"\.{re.escape(path.name)}\.\w{{8}}\.tmp")
+    for file in path.parent.iterdir() if path.parent.is_dir() else ():
+        if ours.fullmatch(file.name):
+            file.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
+import torchaudio
 
+from avcore import audio
 from avcore.audio import istft, log_mel, mel_filters, resample, rms_db, set_level, stft
 from avcore.support import AvcoreError
 
@@ -69,14 +71,41 @@ def test_resampling_keeps_a_tone():
     torch.testing.assert_close(faster[500:-500], tone(440, 22_050)[500:-500], atol=5e-3, rtol=0)
 
 
+@pytest.mark.parametrize("rates", [(44_100, 16_000), (48_000, 44_100), (8_000, 16_000)])
+def test_usual_rates_are_resampled_by_torchaudio(rates):
+    sound = torch.randn(2, 3000, generator=torch.Generator().manual_seed(0))
+    assert resample(sound, *rates).equal(torchaudio.functional.resample(sound, *rates))
+
+
+@pytest.mark.parametrize("rates", [(1601, 800), (800, 1601), (160, 441), (7, 2)])
+def test_resampling_in_blocks_equals_torchaudio(rates, monkeypatch):
+    sound = torch.randn(2, 3, 900, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    monkeypatch.setattr(audio, "LARGEST_FILTER", 0)
+    monkeypatch.setattr(audio, "BLOCK", 5000)  # several blocks
+    expected = torchaudio.functional.resample(sound, *rates)
+    torch.testing.assert_close(resample(sound, *rates), expected, rtol=0, atol=1e-9)
+
+
+def test_coprime_rates_need_little_memory_and_keep_a_tone(monkeypatch):
+    monkeypatch.setattr(audio, "_resample", None)  # its filter would have billions of weights
+    rate = 44_101
+    slower = resample(tone(440, rate), rate, RATE)
+    torch.testing.assert_close(slower[500:-500], tone(440)[500:-500], atol=5e-3, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: log_mel(torch.full((RATE,), math.nan)), "not finite"),
+        (lambda: log_mel(torch.full((RATE,), math.inf)), "not finite"),
+        (lambda: log_mel(torch.full((RATE,), 1e30)), "too loud"),
         (lambda: log_mel(torch.zeros(100)), "too short"),
         (lambda: log_mel(torch.zeros(RATE, dtype=torch.int16)), "floating-point"),
         (lambda: log_mel(torch.zeros(RATE), f_max=9000), "do not fit"),
-        (lambda: resample(torch.zeros(10), 0, RATE), "must be positive"),
+        (lambda: resample(torch.zeros(10), 0, RATE), "must be positive whole numbers"),
+        (lambda: resample(torch.zeros(10), 44_100.5, RATE), "must be positive whole numbers"),
+        (lambda: resample(torch.zeros(10), 2**31 - 1, RATE), "too far apart"),
+        (lambda: resample(torch.zeros(10), 1, RATE), "too far apart"),
     ],
 )
 def test_bad_sounds_are_refused(call, message):

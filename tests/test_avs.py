@@ -205,12 +205,31 @@ def test_matching_without_scaling_is_the_sum_of_divergences():
     torch.testing.assert_close(found, by_hand)
 
 
+@pytest.mark.parametrize(("backbone", "millions"), [("resnet50", 69), ("pvt_v2_b5", 101)])
+def test_the_published_architectures_are_built_untrained(backbone, millions):
+    """The paper counts 91 million with ResNet-50: 22 of them in a branch that nothing uses."""
+    with torch.device("meta"):
+        model = avs.AVSModel.published(backbone)
+    assert round(sum(value.numel() for value in model.parameters()) / 1e6) == millions
+    assert list(model.tpavi) == ["0", "1", "2", "3"] and model.training
+
+
+def test_the_published_heads_begin_small():
+    heads = avs.AVSModel.published("resnet50", tpavi_stages=()).heads
+    spread = torch.cat([layer.weight.flatten() for head in heads for layer in head]).std()
+    assert spread.item() == pytest.approx(0.01, rel=0.01)
+
+
 def test_losses_refuse_what_does_not_fit():
     logits, features = torch.randn(10, 1, 8, 8), torch.randn(10, 4, 2, 2)
     with pytest.raises(AvcoreError, match="10 frames cannot be 3 clips"):
         avs.first_frame_bce(logits, torch.ones(3, 1, 8, 8))
     with pytest.raises(AvcoreError, match="logits and masks differ"):
         avs.all_frames_bce(logits, torch.ones(10, 1, 4, 4))
+    with pytest.raises(AvcoreError, match="must hold only 0 and 1"):
+        avs.all_frames_bce(logits, torch.full((10, 1, 8, 8), 255))
+    with pytest.raises(AvcoreError, match="must hold only 0 and 1"):
+        avs.first_frame_bce(logits, torch.full((2, 1, 8, 8), 255, dtype=torch.uint8))
     with pytest.raises(AvcoreError, match="unknown distance 'l1'"):
         avs.avm_loss(logits, [torch.randn(2, 5, 4)], [features], "l1")
     with pytest.raises(AvcoreError, match="do not fit"):
@@ -238,4 +257,6 @@ def test_vggish_names_what_is_wrong():
         vggish.examples(torch.randn(2, 16_000), 16_000)
     with pytest.raises(CheckpointError, match="of another model"):
         vggish.VGGish.from_official({"features.0.weight": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match="this is not a state dict: 0 is no name"):
+        vggish.VGGish.from_official({0: torch.zeros(1)})
     assert vggish.examples(torch.randn(44_100 * 2), 44_100).shape == (2, 1, 96, 64)

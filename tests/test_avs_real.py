@@ -11,23 +11,32 @@ import torch
 from torch import nn
 
 from avcore.cli import main
-from avcore.data.avsbench import AVSBench
+from avcore.data.sets.avsbench import AVSBench
 from avcore.nn.pvt import PVTConfig, PVTv2
 from avcore.nn.vggish import VGGish
 from avcore.nn.weights import fill
-from avcore.papers.avs import AVSModel, Recipe, Segmented, listening, real
+from avcore.papers.avs import AVSModel, Recipe, Segmented, listening
+from avcore.papers.avs import model as avs_model
 from avcore.papers.avs.small import FUSIONS, SmallEncoder
-from avcore.papers.avs.training import prepared
+from avcore.papers.avs.task import TASK
+from avcore.papers.avs.training import prepared, total_loss
 from avcore.support import AvcoreError, CheckpointError
-from avcore.training import TrainConfig
-from avcore.training.checkpoint import write
+from avcore.training import (
+    Ordered,
+    best_path,
+    configure,
+    load_task,
+    read_best,
+    train_task,
+)
 from tests.avsbench_tree import thing, write_tree
 from tests.pseudo_weights import pseudo_weights
 
 SIZE = 32
-ONCE = TrainConfig(
-    steps=1, batch_size=2, learning_rate=1e-3, schedule="constant", device="cpu", progress=False
-)
+ONCE = {
+    "steps": 1, "batch_size": 2, "learning_rate": 1e-3, "size": SIZE, "device": "cpu",
+    "progress": False,
+}  # fmt: skip
 
 
 class Ear(nn.Module):
@@ -51,7 +60,7 @@ class Ear(nn.Module):
 def tiny(monkeypatch):
     """The published networks, shallow: VGGish as `Ear`, PVT-v2 with a block in each stage."""
     monkeypatch.setattr(listening, "VGGish", Ear)
-    monkeypatch.setattr(listening, "PVTv2", partial(PVTv2, PVTConfig(depths=(1, 1, 1, 1))))
+    monkeypatch.setattr(avs_model, "PVTv2", partial(PVTv2, PVTConfig(depths=(1, 1, 1, 1))))
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +75,21 @@ def tree(tmp_path_factory):
 def finished(tree, tmp_path_factory):
     """The checkpoint of a small run on S4."""
     path = tmp_path_factory.mktemp("run") / "s4.pt"
-    train(listening.build("small"), tree, path)
+    train(tree, path)
     return path
 
 
-def train(model, tree, checkpoint=None, setting="S4", size=SIZE, recipe=None, config=ONCE, **more):
-    data = AVSBench(tree, setting, "train", size=size)
-    config = replace(config, checkpoint=checkpoint)
-    return real.train(model, data, config, recipe or Recipe(1), **more)
+def train(tree, checkpoint=None, preset="s4-small", **settings):
+    settings = {**ONCE, **settings}
+    return train_task(TASK, preset, tree, {**settings, "checkpoint": checkpoint})
+
+
+def build(backbone="small", seed=0, **options):
+    return listening.build(listening.Network(backbone, **options), seed)
+
+
+def evaluate(model, data):
+    return TASK.evaluate(model, Ordered(data, TASK.batch))
 
 
 def state_of(model):
@@ -84,15 +100,17 @@ def same(one, other) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-def command(tree, checkpoint, *more: str) -> int:
+def command(tree, checkpoint, *settings: str, preset="s4-small", more=()) -> int:
     words = ["train", "avs", "--root", str(tree), "--checkpoint", str(checkpoint)]
-    small = ["--backbone", "small", "--size", str(SIZE), "--batch-size", "2", "--workers", "0"]
-    return main([*words, *small, "--device", "cpu", *more])
+    chosen = (f"size={SIZE}", "batch_size=2", *settings)
+    sets = [word for setting in chosen for word in ("--set", setting)]
+    return main([*words, "--preset", preset, "--workers", "0", "--device", "cpu", *sets, *more])
 
 
-def score(tree, *more: str) -> int:
+def score(tree, *more: str, **settings: object) -> int:
     words = ["evaluate", "avs", "--root", str(tree), "--workers", "0", "--device", "cpu"]
-    return main([*words, *map(str, more)])
+    sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    return main([*words, *map(str, more), *sets])
 
 
 def scores_in(text: str) -> dict[str, float]:
@@ -105,174 +123,140 @@ def scores_in(text: str) -> dict[str, float]:
 
 def test_the_commands_train_resume_and_score(tree, tmp_path, capsys):
     path = tmp_path / "s4.pt"
-    assert command(tree, path, "--epochs", "2") == 0
+    assert command(tree, path, "epochs=2") == 0
     said = capsys.readouterr()
     assert "4 steps in" in said.out and "check S4 train" in said.err
-    model, run = listening.load(real.best_path(path))
+    model, run = load_task(TASK, best_path(path))
     assert (run["setting"], run["size"], run["batch_size"]) == ("S4", SIZE, 2)
-    wanted = real.evaluate(model, AVSBench(tree, "S4", "val", SIZE))  # in batches of four, not two
+    wanted = evaluate(model, AVSBench(tree, "S4", "val", SIZE))  # in batches of four, not two
     assert scores_in(said.out) == pytest.approx(wanted, abs=6e-5)
     first = path.read_bytes()
-    assert command(tree, path, "--epochs", "2") == 0  # all is done already
+    assert command(tree, path, "epochs=2") == 0  # all is done already
     assert path.read_bytes() == first
     capsys.readouterr()
-    assert score(tree, "--setting", "S4", "--split", "val", "--checkpoint", f"{path}.best") == 0
+    assert score(tree, "--split", "val", "--checkpoint", f"{path}.best") == 0
     assert scores_in(capsys.readouterr().out) == pytest.approx(wanted, abs=6e-5)
-    assert score(tree, "--setting", "MS3", "--checkpoint", path) == 0
-    assert "MS3 test" in capsys.readouterr().out
-    more = ("--setting", "MS3", "--epochs", "1")
-    assert command(tree, tmp_path / "ms3.pt", *more, "--start", str(path)) == 0
-    assert command(tree, path, *more) == 2
-    assert "of a run with setting=S4, not MS3" in capsys.readouterr().err
+    assert score(tree, "--checkpoint", path, setting="MS3") == 0
+    said = capsys.readouterr()
+    assert "avs test" in said.out and "check MS3 test" in said.err
+    ms3 = {"preset": "ms3-small"}
+    assert command(tree, tmp_path / "ms3.pt", "epochs=1", f"start={path}", **ms3) == 0
+    assert command(tree, path, "epochs=2", **ms3) == 2
+    assert "setting=S4, not MS3" in capsys.readouterr().err
 
 
-def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(tree, tmp_path):
-    config = replace(ONCE, steps=4, checkpoint_every=2)
-    val = AVSBench(tree, "S4", "val", size=SIZE)
-    whole, parts = (listening.build("small", seed=1) for _ in range(2))
-    train(whole, tree, tmp_path / "whole.pt", config=config, validation=val)
+def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(tree, tmp_path, monkeypatch):
+    how = {"steps": 4, "checkpoint_every": 2, "seed": 1}
+    whole = train(tree, tmp_path / "whole.pt", **how)
+    path, calls = tmp_path / "run.pt", []
 
-    def stop(step: int, _: dict) -> None:
-        if step == 3:
+    def stop(model, batch, recipe):
+        calls.append(None)
+        if len(calls) == 4:
             raise KeyboardInterrupt
+        return total_loss(model, batch, recipe)
 
-    path = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt):
-        train(parts, tree, path, config=config, validation=val, on_step=stop)
-    again = listening.build("small", seed=2)
-    train(again, tree, path, config=config, validation=val)
-    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
-        torch.testing.assert_close(one, other)
-    kept, expected = real.read_best(path), real.read_best(tmp_path / "whole.pt")
-    assert kept["after"] == expected["after"]
+        settings = {**ONCE, **how, "checkpoint": path}
+        train_task(replace(TASK, loss=stop), "s4-small", tree, settings)
+    again = train(tree, path, **how)
+    assert same(whole.model.state_dict(), again.model.state_dict())
+    kept, expected = read_best(path), read_best(tmp_path / "whole.pt")
+    assert kept["step"] == expected["step"]
     assert kept["scores"] == pytest.approx(expected["scores"])
 
 
-def hears(**network):
-    return lambda _: listening.Listening(
-        listening.small_avs(),
-        listening.SmallListener(),
-        listening.Network(**{"backbone": "small", **network}),
-    )
-
-
 @pytest.mark.parametrize(
-    ("make", "how", "said"),
+    ("settings", "said"),
     [
-        (None, {"setting": "MS3"}, "setting=S4, not MS3"),
-        (None, {"size": 64}, "size=32, not 64"),
-        (None, {"recipe": Recipe(1, 0.5)}, "matching=0.0, not 0.5"),
-        (None, {"recipe": Recipe(1, threshold=True)}, "threshold=False, not True"),
-        (hears(backbone="resnet50"), {}, "backbone=small, not resnet50"),
-        (hears(frozen=True), {}, "frozen=False, not True"),
-        (lambda _: listening.build("small", fusion="addition"), {}, "fusion=TPAVI, not addition"),
-        (lambda _: listening.build("small", tpavi_stages=[3]), {}, r"not \(3,\)"),
-        (
-            lambda path: listening.build("small", start=path),
-            {},
-            r"start=None, not s4.pt \([0-9a-f]{8}\)",
-        ),
+        ({"preset": "ms3-small"}, "preset=s4-small, not ms3-small and setting=S4, not MS3"),
+        ({"setting": "MS3"}, "setting=S4, not MS3"),
+        ({"size": 64}, "size=32, not 64"),
+        ({"seed": 1}, "seed=0, not 1"),
+        ({"matching": 0.5}, "matching=0.0, not 0.5"),
+        ({"threshold": True}, "threshold=False, not True"),
+        ({"frozen": True}, "frozen=False, not True"),
+        ({"fusion": "addition"}, "fusion=TPAVI, not addition"),
+        ({"tpavi_stages": (3,)}, r"not \(3,\)"),
+        ({"start": ...}, r"start=None, not s4.pt \([0-9a-f]{8}\)"),
     ],
 )
-def test_only_the_same_run_is_resumed(tree, finished, make, how, said):
+def test_only_the_same_run_is_resumed(tree, finished, settings, said):
     before = finished.read_bytes()
-    model = make(finished) if make else listening.build("small")
-    with pytest.raises(CheckpointError, match=rf"s4.pt is of a run with .*{said}; choose another"):
-        train(model, tree, finished, **how)
+    settings = {key: finished if value is ... else value for key, value in settings.items()}
+    with pytest.raises(
+        CheckpointError, match=rf"s4.pt is of a run with .*{said}.*; choose another"
+    ):
+        train(tree, finished, **settings)
     assert finished.read_bytes() == before
 
 
+def test_another_backbone_is_another_run(tree, finished, tiny):
+    with (
+        pytest.warns(UserWarning, match="starts from random weights"),
+        pytest.raises(CheckpointError, match=r"of a run with .*backbone=small, not resnet50"),
+    ):
+        train(tree, finished, "s4-resnet50")
+
+
 def test_another_number_of_videos_is_another_run(tree, finished, tmp_path):
-    fewer = write_tree(tmp_path, "S4", {"train": 3}, size=SIZE)
-    with pytest.raises(CheckpointError, match="of a run with videos=4, not 3"):
-        train(listening.build("small"), fewer, finished)
+    fewer = write_tree(tmp_path, "S4", {"train": 3, "val": 1}, size=SIZE)
+    with pytest.raises(CheckpointError, match="of a run with samples=4, not 3"):
+        train(fewer, finished)
 
 
-def test_the_best_epoch_is_kept(tree, tmp_path, monkeypatch):
-    seen, coming = [], []
+def test_the_best_epoch_is_kept(tree, tmp_path):
+    seen, coming = [], [0.2, 0.5, 0.4]
 
-    def fake(model, data, workers):
-        model.eval()
+    def fake(model, loader):
+        assert (loader.data.split, loader.batch_size) == ("val", 4)
         seen.append(state_of(model))
         return {"miou": coming.pop(0)}
 
-    def stop(step: int, _: dict) -> None:
-        assert model.training
-        if step == 5:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(real, "evaluate", fake)
-    path, config = tmp_path / "run.pt", replace(ONCE, steps=6, checkpoint_every=2)
-    how = {"config": config, "validation": AVSBench(tree, "S4", "val", size=SIZE)}
-    model, coming = listening.build("small"), [0.2, 0.5]
-    with pytest.raises(KeyboardInterrupt):
-        train(model, tree, path, on_step=stop, **how)
-    coming = [0.4]  # the best before the interruption counts
-    train(listening.build("small"), tree, path, **how)
-    assert len(seen) == 3
-    kept = real.read_best(path)
-    assert (kept["after"], kept["scores"]) == (4, {"miou": 0.5})
-    best, run = listening.load(real.best_path(path))
+    settings = {**ONCE, "epochs": 3, "checkpoint": tmp_path / "run.pt"}
+    del settings["steps"]
+    trained = train_task(replace(TASK, evaluate=fake), "s4-small", tree, settings)
+    history = trained.histories["training"]
+    assert (history.scored, history.scores["miou"]) == ([2, 4, 6], [0.2, 0.5, 0.4])
+    kept = read_best(tmp_path / "run.pt")
+    assert (kept["step"], kept["scores"]) == (4, {"miou": 0.5})
+    best, run = load_task(TASK, best_path(tmp_path / "run.pt"))
     assert same(best.state_dict(), seen[1]) and not same(seen[1], seen[2])
+    assert same(trained.model.state_dict(), seen[1])
     assert run["steps"] == 6 and not best.training
     with pytest.raises(CheckpointError, match="no training run to resume"):
-        train(listening.build("small"), tree, real.best_path(path), config=config)
-    write(real.best_path(path), {"settings": {}, "scores": {"miou": 0.9}})
-    coming = [0.6]  # a file of another run does not count
-    train(listening.build("small"), tree, path, **how)
-    assert real.read_best(path)["scores"] == {"miou": 0.6}
-    path.unlink()  # what an earlier run left is not this run's best
-    coming = [0.1, 0.1, 0.1]
-    train(listening.build("small"), tree, path, **how)
-    assert real.read_best(path)["scores"] == {"miou": 0.1}
-    real.best_path(path).unlink()  # as if stopped while the last epoch was scored
-    coming = [0.3]
-    model = listening.build("small")
-    train(model, tree, path, **how)
-    assert real.read_best(path)["after"] == 6 and not model.training
-    with pytest.raises(AvcoreError, match="kept beside the checkpoint, but there is none"):
-        train(model, tree, **how)
+        train(tree, best_path(tmp_path / "run.pt"))
 
 
 @pytest.mark.parametrize(
-    ("setting", "more", "steps", "matching"),
+    ("preset", "settings", "epochs", "labelled", "matching"),
     [
-        ("S4", (), 30, 0.0),
-        ("MS3", (), 60, 0.5),
-        ("MS3", ("--epochs", "1", "--matching", "0.1"), 2, 0.1),
-        ("MS3", ("--fusion", "no sound"), 60, 0.0),
+        ("s4-resnet50", {}, 15, 1, 0.0),
+        ("ms3-pvt", {}, 30, 5, 0.5),
+        ("ms3-small", {"epochs": "1", "matching": "0.1"}, 1, 5, 0.1),
+        ("ms3-small", {"fusion": "no sound"}, 30, 5, 0.0),
+        ("s4-small", {"steps": "7"}, 0, 1, 0.0),
     ],
 )
-def test_epochs_and_matching_are_the_published_ones(
-    tree, tmp_path, monkeypatch, setting, more, steps, matching
-):
-    class Called(Exception):
-        pass
-
-    def fake(model, data, config, recipe, workers, validation):
-        raise Called(config.steps, config.checkpoint_every, recipe.labelled, recipe.matching)
-
-    monkeypatch.setattr(real, "train", fake)
-    with pytest.raises(Called) as caught:
-        command(tree, tmp_path / "x.pt", "--setting", setting, *more)
-    assert caught.value.args == (steps, 2, 1 if setting == "S4" else 5, matching)
-
-
-def test_the_help_says_what_follows_from_the_setting(capsys):
-    main(["train", "avs", "--help"])
-    said = " ".join(capsys.readouterr().out.split())
-    assert "[S4: 15, MS3: 30]" in said and "[S4: 0, MS3: 0.5]" in said
+def test_epochs_and_matching_are_the_published_ones(preset, settings, epochs, labelled, matching):
+    run = configure(TASK, preset, settings)
+    (phase,) = run.phases
+    assert (phase.epochs, phase.recipe.labelled, phase.recipe.matching) == (
+        epochs, labelled, matching
+    )  # fmt: skip
+    assert (phase.config.batch_size, phase.config.learning_rate) == (4, 1e-4)
+    assert phase.config.schedule == "constant" and run.data.setting.lower() in preset
+    assert phase.config.steps == 7 or epochs != 0
 
 
 def test_the_form_of_matching_can_be_chosen():
-    assert real.recipe("MS3") == Recipe(5, 0.5)
-    assert real.recipe("S4", "addition", 0.2, "euclidean", "visual") == Recipe(
-        1, 0.2, "euclidean", "visual"
-    )
+    chosen = {"fusion": "addition", "matching": 0.2, "distance": "euclidean", "target": "visual"}
+    (phase,) = configure(TASK, "s4-small", chosen).phases
+    assert phase.recipe == Recipe(1, 0.2, "euclidean", "visual")
     with pytest.raises(AvcoreError, match="unknown distance 'manhattan'"):
-        real.recipe("MS3", distance="manhattan")
+        configure(TASK, "ms3-small", {"distance": "manhattan"})
     with pytest.raises(AvcoreError, match="matching needs a network that hears: TPAVI or addition"):
-        real.recipe("MS3", "no sound", 0.5)
+        configure(TASK, "ms3-small", {"fusion": "no sound", "matching": 0.5})
 
 
 # --- networks -----------------------------------------------------------------------------------
@@ -280,24 +264,24 @@ def test_the_form_of_matching_can_be_chosen():
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion_trains(tree, fusion):
-    model = listening.build("small", fusion=fusion, tpavi_stages=(1, 3))
+    model = build(fusion=fusion, tpavi_stages=(1, 3))
     block = FUSIONS[fusion]
     assert {name: type(part) for name, part in model.model.tpavi.items()} == (
         {"1": block, "3": block} if block else {}
     )
-    train(model, tree, setting="MS3", recipe=real.recipe("MS3", fusion))
+    train(tree, preset="ms3-small", fusion=fusion, tpavi_stages=(1, 3))
 
 
 def test_a_network_that_does_not_hear_needs_no_listener(tiny, recwarn):
-    model = listening.build("resnet50", fusion="no sound")
+    model = build("resnet50", fusion="no sound")
     assert ["resnet50 starts from random weights" in str(w.message) for w in recwarn] == [True]
     assert model.listener is None
-    with pytest.raises(AvcoreError, match="with no sound nothing is heard"):
-        listening.build("resnet50", vggish="vggish.pth", fusion="no sound")
+    with pytest.raises(AvcoreError, match="'no sound' hears nothing"):
+        build("resnet50", vggish="vggish.pth", fusion="no sound")
 
 
 def test_public_weights_go_where_they_belong(tmp_path, tiny):
-    encoder = listening.ResNet50().state_dict()
+    encoder = avs_model.ResNet50().state_dict()
     torch.manual_seed(5)
     encoder = {k: torch.randn_like(v) if v.is_floating_point() else v for k, v in encoder.items()}
     public = {
@@ -310,7 +294,7 @@ def test_public_weights_go_where_they_belong(tmp_path, tiny):
     torch.save({**public, "fc.weight": torch.zeros(1000, 2048)}, tmp_path / "resnet50.pth")
     said = r"vggish starts from random weights and learns along; download vggish"
     with pytest.warns(UserWarning, match=said):
-        model = listening.build("resnet50", encoder=tmp_path / "resnet50.pth")
+        model = build("resnet50", encoder=tmp_path / "resnet50.pth")
     for name, value in model.model.encoder.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             assert torch.equal(value, encoder[name]), name
@@ -337,10 +321,11 @@ def test_the_published_networks_learn_and_vggish_stays(tree, tmp_path, tiny, mon
         monkeypatch.setattr(listening, "VGGish", VGGish)
     path = tmp_path / "vggish.pth"
     torch.save(listening.VGGish().state_dict(), path)
-    model = listening.build(backbone, vggish=path)
-    before = state_of(model)
-    history = train(model, tree, setting="MS3", recipe=real.recipe("MS3"))
-    assert history["matching"][0] > 0
+    before = state_of(build(backbone, vggish=path))
+    preset = "ms3-pvt" if backbone == "pvt_v2_b5" else "ms3-resnet50"
+    trained = train(tree, preset=preset, vggish=path)
+    assert trained.histories["training"]["matching"][0] > 0
+    model = trained.model
     after = model.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before if k.startswith("listener."))
     for part in ("model.encoder.", "model.heads.", "model.tpavi.", "model.output."):
@@ -351,22 +336,25 @@ def test_the_published_networks_learn_and_vggish_stays(tree, tmp_path, tiny, mon
 @pytest.mark.filterwarnings("ignore:.* starts from random weights")
 def test_a_start_brings_all_weights_and_what_is_frozen(tree, finished, tmp_path, tiny):
     torch.save(Ear().state_dict(), tmp_path / "ear.pth")
-    model, path = listening.build("pvt_v2_b5", vggish=tmp_path / "ear.pth"), tmp_path / "s4.pt"
-    train(model, tree, path)
-    started = listening.build("pvt_v2_b5", start=path)
+    path = tmp_path / "s4.pt"
+    model = train(tree, path, "s4-pvt", vggish=tmp_path / "ear.pth").model
+    started = build("pvt_v2_b5", start=path)
     assert same(model.state_dict(), started.state_dict())
     assert started.network.frozen and not started.train().listener.training
     assert not any(parameter.requires_grad for parameter in started.listener.parameters())
-    learning = listening.build("small", start=finished)
+    again = tmp_path / "ms3.pt"
+    train(tree, again, "ms3-pvt", start=path)  # and it stays so from start to start
+    assert build("pvt_v2_b5", start=again).network.frozen
+    learning = build("small", start=finished)
     assert not learning.network.frozen
     assert all(parameter.requires_grad for parameter in learning.listener.parameters())
     for more in ({"vggish": tmp_path / "ear.pth"}, {"encoder": path}):
         with pytest.raises(AvcoreError, match="a start brings all weights; leave out"):
-            listening.build("pvt_v2_b5", start=path, **more)
+            build("pvt_v2_b5", start=path, **more)
     with pytest.raises(CheckpointError, match="backbone=pvt_v2_b5, not resnet50"):
-        listening.build("resnet50", start=path)
+        build("resnet50", start=path)
     with pytest.raises(CheckpointError, match="fusion=TPAVI, not addition"):
-        listening.build("pvt_v2_b5", start=path, fusion="addition")
+        build("pvt_v2_b5", start=path, fusion="addition")
 
 
 # --- scores -------------------------------------------------------------------------------------
@@ -385,7 +373,7 @@ class Everything(nn.Module):
 
 
 def test_scores_are_those_worked_out_by_hand(tree):
-    found = real.evaluate(Everything(), AVSBench(tree, "S4", "val", size=SIZE))
+    found = evaluate(Everything(), AVSBench(tree, "S4", "val", size=SIZE))
     areas = np.array([[thing(n, t, SIZE, SIZE).mean() for t in range(5)] for n in range(4, 9)])
     f = 1.3 * areas / (0.3 * areas + 1)  # everything is recalled, as precise as the thing is large
     assert found["miou"] == pytest.approx(areas.mean(), abs=1e-6)
@@ -398,31 +386,32 @@ def test_scores_are_those_worked_out_by_hand(tree):
 
 def test_a_split_with_masks_of_first_frames_has_no_scores(tree, finished, capsys):
     data = AVSBench(tree, "S4", "train", size=SIZE)
-    with pytest.raises(AvcoreError, match="all 5 frames; the split train of S4 has 1 for each"):
-        real.evaluate(Everything(), data)
-    assert score(tree, "--setting", "S4", "--split", "train", "--checkpoint", finished) == 2
-    assert "the split train of S4 has 1" in capsys.readouterr().err
+    with pytest.raises(AvcoreError, match="all 5 frames, and these videos have 1 each, as in"):
+        evaluate(Everything(), data)
+    assert score(tree, "--split", "train", "--checkpoint", finished) == 2
+    assert "as in the split train of S4; choose another" in capsys.readouterr().err
 
 
 def test_the_authors_model_is_scored_with_its_listener(tree, tmp_path, tiny, capsys):
     weights, ear = pseudo_weights("avs_resnet50"), Ear()
     torch.save(weights, tmp_path / "avs.pth")
     torch.save(ear.state_dict(), tmp_path / "ear.pth")
-    model = listening.official(tmp_path / "avs.pth", "resnet50", tmp_path / "ear.pth")
+    files = {"official": tmp_path / "avs.pth", "vggish": tmp_path / "ear.pth"}
+    model = build("resnet50", **files)
     data = AVSBench(tree, "MS3", "test", size=SIZE)
     with torch.no_grad():
         seen, sound = prepared(data[0].frames[None]), ear.eval()(data[0].heard)
         expected = AVSModel.from_official(weights)(seen, sound).logits
         torch.testing.assert_close(model(seen, data[0].heard).logits, expected)
     assert not any(part.training for part in model.modules())
-    words = ["--setting", "MS3", "--size", SIZE, "--official", tmp_path / "avs.pth"]
-    assert score(tree, *words, "--backbone", "resnet50", "--vggish", tmp_path / "ear.pth") == 0
-    wanted = real.evaluate(model, data)
+    words = ("--preset", "ms3-resnet50")
+    assert score(tree, *words, **files, size=SIZE) == 0
+    wanted = evaluate(model, data)
     assert scores_in(capsys.readouterr().out) == pytest.approx(wanted, abs=6e-5)
-    assert score(tree, *words, "--backbone", "resnet50") == 2
-    assert "--vggish to hear by" in capsys.readouterr().err
+    assert score(tree, *words, official=files["official"], size=SIZE) == 2
+    assert "vggish=FILE" in capsys.readouterr().err
     torch.save({"model": weights}, tmp_path / "avs.pth")
-    assert score(tree, *words, "--backbone", "resnet50", "--vggish", tmp_path / "ear.pth") == 2
+    assert score(tree, *words, **files, size=SIZE) == 2
     assert "avs.pth is not a state dict: 'model' is no tensor" in capsys.readouterr().err
 
 
@@ -430,47 +419,64 @@ def test_the_authors_model_is_scored_with_its_listener(tree, tmp_path, tiny, cap
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("settings", "more", "said"),
     [
-        (("--setting", "S5"), 2, "unknown setting 'S5'"),
-        (("--backbone", "alexnet"), 2, "unknown backbone 'alexnet'"),
-        (("--backbone", "alexnet", "--root", "nowhere"), 2, "unknown backbone 'alexnet'"),
-        (("--device", "abacus", "--root", "nowhere"), 2, "unknown device 'abacus'"),
-        (("--learning-rate", "0", "--root", "nowhere"), 2, "learning_rate must be positive"),
-        (("--fusion", "telepathy"), 2, "unknown fusion 'telepathy'; choose one of TPAVI, addition"),
-        (("--fusion", "no sound", "--matching", "1"), 2, "matching needs a network that hears"),
-        (("--data", "music"), 2, "unknown data 'music'"),
-        (("--size", "100"), 2, "multiple of 32"),
-        (("--size", "0"), 2, "Invalid value for '--size':"),
-        (("--batch-size", "9"), 2, "a batch of 9 from only 4 videos"),
-        (("--batch-size", "0"), 2, "Invalid value for '--batch-size':"),
-        (("--workers", "-1"), 2, "Invalid value for '--workers':"),
-        (("--epochs", "-3"), 2, "Invalid value for '--epochs':"),
-        (("--epochs", "0"), 2, "Invalid value for '--epochs':"),
-        (("--vggish", "nowhere.pth"), 2, "no public weights"),
-        (("--start", "nowhere.pt"), 2, "there is no checkpoint at nowhere.pt"),
-        (("--root", "nowhere"), 3, "nowhere"),
+        (("setting=S5",), (), "unknown setting 'S5'"),
+        (("backbone=alexnet",), (), "unknown backbone 'alexnet'"),
+        (("backbone=alexnet",), ("--root", "nowhere"), "unknown backbone 'alexnet'"),
+        ((), ("--device", "abacus", "--root", "nowhere"), "unknown device 'abacus'"),
+        (("learning_rate=0",), ("--root", "nowhere"), "learning_rate must be positive"),
+        (("learning_rate=fast",), (), "learning_rate wants a number, got 'fast'"),
+        (("seed=1.5",), (), "seed wants a whole number, got '1.5'"),
+        (("frozen=perhaps",), (), "frozen wants true or false, got 'perhaps'"),
+        (("tpavi_stages=a",), (), "tpavi_stages wants a whole number or several with commas"),
+        (("fusion=telepathy",), (), "unknown fusion 'telepathy'; choose one of TPAVI, addition"),
+        (("fusion=no sound", "matching=1"), (), "matching needs a network that hears"),
+        (("speed=1",), (), "unknown key 'speed'; choose one of setting, size, backbone, fusion"),
+        (("speed",), (), "--set wants key=value, got 'speed'"),
+        ((), ("--preset", "s5"), "unknown preset of avs 's5'; choose one of s4-resnet50, s4-pvt"),
+        (("size=100",), (), "multiple of 32"),
+        (("size=0",), (), "multiple of 32"),
+        (("batch_size=9",), (), "a batch of 9 from only 4 samples"),
+        (("batch_size=0",), (), "batch_size, devices and log_every must be at least 1"),
+        (("epochs=-3",), (), "epochs must not be negative"),
+        ((), ("--workers", "-1"), "Invalid value for '--workers':"),
+        (("vggish=nowhere.pth",), (), "no public weights"),
+        (("start=nowhere.pt",), (), "there is no checkpoint at nowhere.pt"),
+        ((), ("--root", "nowhere"), "nowhere"),
     ],
 )
-def test_bad_input_gets_one_sentence(tree, tmp_path, capsys, words, code, said):
-    assert command(tree, tmp_path / "x.pt", *words) == code
+def test_bad_input_gets_one_sentence(tree, tmp_path, capsys, settings, more, said):
+    code = command(tree, tmp_path / "x.pt", *settings, more=more)
+    assert code == (3 if said == "nowhere" else 2)
     err = capsys.readouterr().err
     assert said in err and "Traceback" not in err
     assert not (tmp_path / "x.pt").exists()
 
 
+def test_an_unknown_paper_or_no_root_is_one_sentence(tmp_path, capsys):
+    words = ["--preset", "s4-small", "--checkpoint", str(tmp_path / "x.pt")]
+    assert main(["train", "music", *words]) == 2
+    assert "unknown paper 'music'; choose one of avs, denseav" in capsys.readouterr().err
+    assert main(["train", "avs", *words]) == 2
+    assert "give the folder avsbench_data as root" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "settings", "said"),
     [
-        ((), "give either --checkpoint or --official"),
-        (("--checkpoint", "a.pt", "--official", "b.pth"), "give either --checkpoint or --official"),
-        (("--checkpoint", "a.pt", "--backbone", "resnet50"), "leave out --backbone and --vggish"),
-        (("--checkpoint", "a.pt"), "there is no checkpoint at a.pt"),
-        (("--official", "b.pth"), "needs its --backbone, and --vggish"),
+        ((), {}, "give either --checkpoint or --preset"),
+        (("--checkpoint", "a.pt", "--preset", "s4-pvt"), {}, "either --checkpoint or --preset"),
+        (("--checkpoint", "a.pt"), {}, "there is no checkpoint at a.pt"),
+        (("--preset", "s4-resnet50"), {}, "no trained network: give a checkpoint of a training"),
+        (("--preset", "s4"), {}, "unknown preset of avs 's4'"),
+        (("--checkpoint", ...), {"backbone": "small"}, "unknown key of the data 'backbone'"),
+        (("--checkpoint", ..., "--split", "dev"), {}, "unknown split 'dev'"),
     ],
 )
-def test_what_is_scored_must_be_clear(tree, capsys, words, said):
-    assert score(tree, "--setting", "S4", *words) == 2
+def test_what_is_scored_must_be_clear(tree, finished, capsys, words, settings, said):
+    words = [finished if word is ... else word for word in words]
+    assert score(tree, *words, **settings) == 2
     assert said in capsys.readouterr().err
 
 
@@ -478,18 +484,19 @@ def test_a_checkpoint_of_something_else_is_not_loaded(tmp_path):
     from avcore.training import save_checkpoint
 
     save_checkpoint(SmallEncoder(), tmp_path / "x.pt")
-    with pytest.raises(CheckpointError, match=r"x\.pt is not of a training on AVSBench"):
-        listening.load(tmp_path / "x.pt")
+    for use in (partial(load_task, TASK), lambda path: build(start=path)):
+        with pytest.raises(CheckpointError, match=r"x\.pt is not of a training of avs"):
+            use(tmp_path / "x.pt")
 
 
 def test_a_missing_file_of_weights_says_where_to_get_it(tmp_path, tiny):
     with pytest.raises(CheckpointError, match=r"no checkpoint at .*; download vggish-10086976"):
-        listening.build("resnet50", vggish=tmp_path / "none.pth")
+        build("resnet50", vggish=tmp_path / "none.pth")
     for content in ([1, 2], {"model": {}}):
         torch.save(content, tmp_path / "x.pth")
         with pytest.raises(CheckpointError, match=r"is not a state dict.*; download resnet50-19c"):
-            listening.build("resnet50", encoder=tmp_path / "x.pth", fusion="no sound")
+            build("resnet50", encoder=tmp_path / "x.pth", fusion="no sound")
     with pytest.raises(AvcoreError, match="choose one of small, resnet50, pvt_v2_b5"):
-        listening.build("vgg")
+        build("vgg")
     with pytest.raises(AvcoreError, match=r"the stages are .*, got \(4,\)"):
-        listening.build("small", tpavi_stages=[4])
+        build("small", tpavi_stages=(4,))

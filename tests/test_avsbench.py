@@ -24,8 +24,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from avcore import cli
-from avcore.data.avsbench import AVSBench, Batch, collate, read_index, verify
-from avcore.data.avsbench_files import read_heard, read_mask
+from avcore.data.sets.avsbench import AVSBench, Sample, read_index, to_sample, verify
+from avcore.data.sets.clips import Clip, collate
+from avcore.data.sets.files import ClipConfig, read_mask, read_sound
 from avcore.nn.vggish import examples
 from avcore.support import AvcoreError, MediaError
 
@@ -74,6 +75,13 @@ def samples_of(path):
         return torch.from_numpy(np.frombuffer(file.readframes(-1), "<i2") / np.float32(32768))
 
 
+def read_heard(path):
+    """What VGGish hears of a file."""
+    nothing = torch.zeros(0)
+    wave = torch.from_numpy(read_sound(path, ClipConfig(shortest=1.0)))
+    return to_sample(Clip(nothing, wave, nothing, "", "")).heard
+
+
 # --- a good tree --------------------------------------------------------------------------------
 
 
@@ -115,7 +123,7 @@ def test_a_sample_holds_what_the_files_hold(good, setting, split, labels):
         assert np.array_equal(sample.frames[frame].permute(1, 2, 0).numpy(), image)
     for frame in range(labels):
         assert np.array_equal(sample.masks[frame].numpy(), thing(number, frame, SIZE, SIZE))
-    sound = samples_of(data.videos[0].sound)
+    sound = samples_of(data.entries[0].sound)
     assert torch.allclose(sound, torch.from_numpy(tone(pitch(number), 5.0)), atol=1e-4)
     assert torch.allclose(sample.heard, examples(sound, RATE), atol=1e-6)
 
@@ -143,11 +151,11 @@ def test_other_sizes_are_resized_and_lose_their_aspect(tmp_path):
 def test_a_batch_stacks_its_samples(good):
     data = AVSBench(good, "S4", "train", size=SIZE)
     (batch,) = DataLoader(data, batch_size=2, collate_fn=collate)
-    assert isinstance(batch, Batch)
+    assert isinstance(batch, Sample)
     assert batch.frames.shape == (2, 5, 3, SIZE, SIZE) and batch.frames.dtype == torch.uint8
     assert batch.heard.shape == (2, 5, 1, 96, 64)
     assert batch.masks.shape == (2, 1, SIZE, SIZE) and batch.masks.dtype == torch.bool
-    assert batch.names == ("-train0_x", "-train1_x") and batch.categories == CATEGORIES
+    assert batch.name == ("-train0_x", "-train1_x") and batch.category == CATEGORIES
     for i in range(2):
         assert torch.equal(batch.masks[i], data[i].masks)
         assert torch.equal(batch.frames[i], data[i].frames)
@@ -156,9 +164,11 @@ def test_a_batch_stacks_its_samples(good):
 
 def test_samples_that_do_not_fit_make_no_batch(good):
     train, val = (AVSBench(good, "S4", split, size=SIZE)[0] for split in ("train", "val"))
-    for samples in ([train, val], []):
-        with pytest.raises(AvcoreError, match="equally many masks"):
-            collate(samples)
+    words = r"of one form, but their masks have the shapes \(1, 32, 32\) and \(5, 32, 32\)"
+    with pytest.raises(AvcoreError, match=words):
+        collate([train, val])
+    with pytest.raises(AvcoreError, match="at least one sample"):
+        collate([])
 
 
 # --- sounds -------------------------------------------------------------------------------------
@@ -466,6 +476,7 @@ BAD_TABLES = {
     "blank": (b"\n\n", "the file is empty"),
     "no category": (b"name,split\na,val\n", "has no column 'category'"),
     "no columns": (b"name,kind\na,b\n", "has no column 'category' and no column 'split'"),
+    "a column twice": (b"name,category,split,split\n", "has the column 'split' twice"),
     "not text": (b"name,category,split\n\xff\xfe,b,val\n", "cannot be read as a csv file"),
     "a stray quote": (b'name,category,split\n"a,b,val\nc,d,val\n', "cannot be read as a csv file"),
 }
@@ -515,7 +526,7 @@ def test_problems_stop_the_data_set_unless_they_are_skipped(tree):
     cut(tree / "Multi-sources/ms3_data/visual_frames/-train0_x/-train0_x.mp4_1.png")
     with pytest.raises(MediaError, match=r"skip_bad=True goes on.*\n.*mp4_1.png: not a whole"):
         AVSBench(tree, "MS3", "train", size=SIZE)
-    with pytest.warns(UserWarning, match=r"1 videos are left.*\n.*mp4_1.png: not a wh") as caught:
+    with pytest.warns(UserWarning, match=r"1 clips are left.*\n.*mp4_1.png: not a wh") as caught:
         data = AVSBench(tree, "MS3", "train", size=SIZE, skip_bad=True)
     assert len(caught) == 1 and caught[0].filename == __file__
     with warnings.catch_warnings():
@@ -542,10 +553,10 @@ def test_a_long_list_of_problems_is_cut(tree):
 @pytest.mark.parametrize("skip_bad", [False, True])
 def test_no_usable_video_is_an_error(tree, skip_bad):
     (tree / SOUND["S4"]).unlink()
-    with pytest.raises(MediaError, match=r"no video can be used\n.*\.wav: there is no such file"):
+    with pytest.raises(MediaError, match=r"no clip can be used\n.*\.wav: there is no such file"):
         AVSBench(tree, "S4", "val", skip_bad=skip_bad)
     (tree / TABLES["S4"]).write_text("name,category,split\n")
-    with pytest.raises(MediaError, match=r"no video can be used$"):
+    with pytest.raises(MediaError, match=r"no clip can be used$"):
         AVSBench(tree, "S4", "val", skip_bad=skip_bad)
 
 

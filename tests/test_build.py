@@ -318,6 +318,7 @@ def test_only_what_changed_is_made_again(tiny: Layout) -> None:
     assert first.returncode == 0, first.stderr
     page = tiny.html / "index.html"
     assert "First words" in page.read_text()
+    assert json.loads((tiny.html / "claims.json").read_text())["claims"][0]["id"] == "C7"
     executed, published = tiny.executed("tiny").stat().st_mtime_ns, page.stat().st_mtime_ns
 
     again = build(tiny)

@@ -4,37 +4,16 @@ import json
 import math
 import os
 import re
+from collections import defaultdict
 from dataclasses import replace
 
-import numpy as np
 import pytest
+import torch
 
 from avcore import claims as engine
-from avcore.claims import Claim, Reported, bootstrap_interval, compare, recorded, sign_test, verdict
-from avcore.claims import fingerprint as fingerprints
+from avcore.claims import Gate, Side, load_records
 from avcore.support import AvcoreError
-
-calls = []
-
-
-def experiment(variant, seed, scale, device):
-    """A pretended training: "good" beats "bad" by 0.2, and by a little more with each seed."""
-    calls.append((variant, seed, scale, device))
-    return {"iou": 0.1 + 0.01 * seed + (0.2 + 0.001 * seed) * (variant == "good"), "other": seed}
-
-
-def claim(**changes) -> Claim:
-    given = {
-        "id": "T1",
-        "paper": "a paper",
-        "sentence": "Good is better than bad.",
-        "experiment": experiment,
-        "treatment": "good",
-        "baseline": "bad",
-        "metric": "iou",
-        "reported": (Reported("IoU, good", 51.4, "%", "its readme"),),
-    }
-    return Claim(**{**given, **changes})
+from tests.pretended import calls, changed, claim, experiment, run, sides
 
 
 @pytest.fixture(autouse=True)
@@ -42,100 +21,25 @@ def _forget_calls():
     calls.clear()
 
 
-def run(tmp_path, seeds=3, scale="quick", one=None, **options):
-    one = one or claim()
-    options = {"device": "cpu", "results_dir": tmp_path, **options}
-    return engine.reproduce([one.id], scale, seeds, claims={one.id: one}, **options)[one.id]
-
-
-# --- statistics -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("differences", "direction", "expected"),
-    [
-        ([0.1, 0.2, 0.3], "higher", "reproduced"),
-        ([0.1, 0.2, 0.3], "lower", "contradicted"),
-        ([-0.1, -0.2, -0.3], "higher", "contradicted"),
-        ([-0.1, -0.2, -0.3], "lower", "reproduced"),
-        ([-0.1, 0.2, 0.3], "higher", "inconclusive"),
-        ([0.0, 0.0, 0.0], "higher", "inconclusive"),
-        ([0.1, 0.2], "higher", "not judged"),
-        ([], "higher", "not judged"),
-        ([0.5] * 9 + [-0.1], "higher", "reproduced"),
-    ],
-)
-def test_the_verdict_by_hand(differences, direction, expected):
-    assert verdict(differences, direction) == expected
-
-
-@pytest.mark.parametrize(
-    ("differences", "expected"),
-    [
-        ([-0.01, 0.0, 0.02], "reproduced"),
-        ([0.01, 0.01, 0.02], "reproduced"),  # a difference, but none that counts
-        ([-0.01, 0.02, 0.05], "inconclusive"),
-        ([0.04, 0.05, 0.06], "contradicted"),
-        ([-0.04, -0.05, -0.06], "contradicted"),
-        ([0.0, 0.0], "not judged"),
-    ],
-)
-def test_equality_is_judged_within_a_margin(differences, expected):
-    assert verdict(differences, "equal", margin=0.03) == expected
-
-
-@pytest.mark.parametrize(
-    ("direction", "margin", "words"),
-    [("up", 0.0, "higher, lower, equal"), ("equal", 0.0, "margin"), ("higher", 0.1, "margin")],
-)
-def test_a_direction_that_makes_no_sense_is_refused(direction, margin, words):
-    with pytest.raises(AvcoreError, match=words):
-        verdict([0.1, 0.2, 0.3], direction, margin)
-
-
-def test_three_values_give_their_range_and_little_certainty():
-    assert bootstrap_interval([0.3, 0.1, 0.2]) == pytest.approx((0.1, 0.3))
-    assert sign_test([0.3, 0.1, 0.2]) == pytest.approx(1 / 4)
-    assert sign_test([1, 1, 1, 1, 1]) == pytest.approx(1 / 16)
-    assert sign_test([0.0, 0.0]) is None and bootstrap_interval([1.0]) is None
-
-
-def test_the_interval_narrows_with_confidence_and_repeats_itself():
-    values = [0.1, 0.4, 0.2, 0.6, -0.1, 0.3, 0.2, 0.5]
-    wide, narrow = bootstrap_interval(values), bootstrap_interval(values, confidence=0.5)
-    assert wide == bootstrap_interval(values)
-    assert wide[0] < narrow[0] < sum(values) / 8 < narrow[1] < wide[1]
-
-
-def test_paired_values_are_compared_in_words():
-    first, second = np.array([0.5, 0.7, 0.6]), np.array([0.1, 0.2, 0.4])
-    assert compare(first, second) == "more" and compare(second, first) == "less"
-    assert compare([1, 0, 1, 0], [0, 1, 0, 1]) == compare([1.0], [0.0]) == "equal"
-    assert compare(first, second, words=("loses", "ties", "wins")) == "wins"
-    with pytest.raises(AvcoreError, match="3 values cannot be paired with 2"):
-        compare(first, second[:2])
-
-
-def test_a_difference_that_is_not_finite_is_an_error():
-    with pytest.raises(AvcoreError, match="finite"):
-        verdict([0.1, math.nan, 0.2])
-
-
 # --- running and recording ------------------------------------------------------------------
 
 
 def test_a_record_holds_what_the_reader_needs(tmp_path):
-    record = run(tmp_path)
-    assert record == json.loads((tmp_path / "quick" / "T1.json").read_text())
+    record = run(tmp_path, seeds=3, one=claim(planned=5))
+    written = json.loads((tmp_path / "quick" / "T1.json").read_text())
+    assert {name: record[name] for name in written} == written
     assert record["id"] == "T1" and record["seeds"] == [0, 1, 2]
     assert record["differences"] == pytest.approx([0.2, 0.201, 0.202])
     assert record["mean_difference"] == pytest.approx(0.201)
-    assert record["interval"] == pytest.approx([0.2, 0.202])
+    assert record["interval"] == pytest.approx([0.201 - 0.002484, 0.201 + 0.002484], abs=1e-6)
+    assert record["confidence"] == 0.95 and record["p_value"] < 0.001
     assert record["treatment_values"] == pytest.approx([0.3, 0.311, 0.322])
-    assert record["verdict"] == "reproduced" and record["sign_test"] == 0.25
+    assert record["verdict"] == "not judged" and record["sign_test"] == 0.25
+    assert record["treatment"] == {"variant": "good", "metric": "iou"}
+    assert record["effect"] == 0.02 and record["planned"] == 5 and record["kind"] == "paper"
     assert record["reported"][0]["value"] == 51.4
     assert record["device"] == "cpu" and "torch" in record["versions"] and record["hardware"]
-    assert record["metric"] == "iou" and record["direction"] == "higher"
+    assert record["baseline"]["metric"] == "iou" and record["direction"] == "higher"
     assert record["seconds"] >= 0 and {"commit", "paper", "sentence"} <= record.keys()
     assert len(record["runs"]) == 6
 
@@ -174,29 +78,171 @@ def test_an_interrupted_claim_resumes_after_its_last_run(tmp_path):
 
 def test_claims_on_one_experiment_share_its_runs(tmp_path):
     run(tmp_path)
-    other = run(tmp_path, one=claim(id="T2", metric="other", direction="lower"))
+    other = run(tmp_path, one=claim(id="T2", **sides("other"), direction="lower"))
     assert len(calls) == 6 and other["differences"] == [0, 0, 0]
-    assert other["verdict"] == "inconclusive"
+
+
+def test_claims_share_runs_whatever_their_sides_words_and_effects(tmp_path):
+    run(tmp_path, [0, 1])
+    calls.clear()
+    both = {"treatment": Side("good", "iou"), "baseline": Side("good", "other")}
+    other = claim(id="T2", **both, effect=0.5, sentence="Other words.", paper="another")
+    assert run(tmp_path, [0, 1], one=other)["seeds"] == [0, 1] and calls == []
+    assert run(tmp_path, [1, 2], one=claim(id="T3"))["seeds"] == [1, 2]  # seed 0 was not asked for
+    assert {seed for _, seed, *_ in calls} == {2}
+
+
+def test_runs_of_another_scale_are_not_shared(tmp_path):
+    run(tmp_path, 1)
+    assert run(tmp_path, 1, "full")["scale"] == "full"
+    assert [scale for *_, scale, _ in calls] == ["quick"] * 2 + ["full"] * 2
+
+
+def test_two_metrics_of_one_run_are_two_sides(tmp_path):
+    both = {"treatment": Side("good", "other"), "baseline": Side("good", "iou")}
+    record = run(tmp_path, 2, one=claim(**both))
+    assert calls == [("good", seed, "quick", "cpu") for seed in (0, 1)]
+    assert record["differences"] == pytest.approx([0 - 0.3, 1 - 0.311])
+    assert record["baseline"] == {"variant": "good", "metric": "iou"}
+
+
+def test_the_planned_seeds_are_the_default(tmp_path):
+    fresh = claim(first_seed=20)
+    record = run(tmp_path, None, one=fresh)
+    assert record["seeds"] == [20, 21, 22, 23, 24] and record["verdict"] == "reproduced"
+    assert run(tmp_path, None, "smoke", one=fresh)["seeds"] == [20]
+    assert run(tmp_path, 2, "full", one=fresh)["seeds"] == [20, 21]
+
+
+def test_fewer_seeds_than_planned_are_not_judged(tmp_path):
+    assert run(tmp_path, 7, one=claim(planned=8))["verdict"] == "not judged"
+    assert run(tmp_path, 8, one=claim(planned=8))["verdict"] == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("gate", "fails"),
+    [
+        (Gate("good", "iou", above=0.305), False),  # 0.300, 0.311, …: on average
+        (Gate("good", "iou", above=0.305, every_run=True), True),
+        (Gate("good", "iou", above=0.4), True),
+        (Gate("bad", "iou", above="other"), True),
+        (Gate("bad", "iou", below="other"), False),
+        (Gate("third", "iou", below=0.2), False),  # a variant that is no side
+        (Gate("third", "iou", above=0.2), True),
+    ],
+)
+def test_a_claim_whose_gate_fails_is_not_testable_here(tmp_path, gate, fails):
+    record = run(tmp_path, 5, one=claim(gates=(gate,)))
+    assert record["verdict"] == ("not testable here" if fails else "reproduced")
+    assert record["gates_failed"] == ([str(gate)] if fails else [])
+    assert (record["holm"] is None) == fails
+
+
+def test_a_gate_has_one_limit():
+    for limits in ({}, {"above": 0.1, "below": 0.2}):
+        with pytest.raises(AvcoreError, match="either `above` or `below`"):
+            Gate("good", "iou", **limits)
+
+
+def test_one_seed_is_run_again_with_other_threads(tmp_path):
+    def noisy(variant, seed, scale, device):
+        calls.append((variant, seed, torch.get_num_threads()))
+        return {"iou": seed + 0.001 * torch.get_num_threads() + (variant == "good")}
+
+    usual, other = torch.get_num_threads(), 2 if torch.get_num_threads() == 1 else 1
+    one = claim(experiment=noisy)
+    record = run(tmp_path, 5, one=one)
+    assert len(calls) == 11 and calls[-1] == ("good", 0, other)
+    assert record["repeat"]["values"]["iou"] == pytest.approx(1 + 0.001 * other)
+    assert record["noise"]["seed"] == 0 and record["noise"]["threads"] == [usual, other]
+    assert record["noise"]["spread"] == pytest.approx(0.001 * abs(usual - other))
+    assert torch.get_num_threads() == usual and len(record["runs"]) == 10
+    run(tmp_path, 5, one=one), run(tmp_path, 5, one=claim(id="T2", experiment=noisy))
+    assert len(calls) == 11  # once for all claims with this treatment
+    run(tmp_path, 5, one=claim(id="T3", experiment=noisy, **sides("iou", "bad", "good")))
+    assert calls[11:] == [("bad", 0, other)]
+
+
+def test_an_experiment_that_remembers_is_repeated_all_the_same(tmp_path):
+    one = claim(experiment="tests.pretended:remembered")
+    record = run(tmp_path, 5, one=one)
+    assert record["noise"]["spread"] == pytest.approx(0.001)
+    assert {each["values"]["process"] for each in record["runs"]} == {os.getpid()}
+    assert record["repeat"]["values"]["process"] != os.getpid()
+
+
+def test_a_repeated_run_that_fails_says_why_and_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRETENDED", str(os.getpid()))
+    one = claim(experiment="tests.pretended:fails_when_repeated")
+    with pytest.raises(AvcoreError, match=r"T1: the repeated run of .* failed: .*not twice"):
+        run(tmp_path, 5, one=one)
+    record = load_records("quick", tmp_path, claims={"T1": one})["T1"]
+    assert record["verdict"] == "reproduced" and record["noise"] is None
+
+
+def test_the_number_of_threads_comes_back_after_a_failure(tmp_path):
+    def fails(variant, seed, scale, device):
+        torch.set_num_threads(3)
+        raise AvcoreError("no")
+
+    usual = torch.get_num_threads()
+    with pytest.raises(AvcoreError, match="no"):
+        run(tmp_path, one=claim(experiment=fails))
+    assert torch.get_num_threads() == usual
+
+
+def test_nothing_is_run_again_for_a_claim_that_is_not_judged(tmp_path):
+    assert run(tmp_path, 4)["noise"] is None and len(calls) == 8
+    assert run(tmp_path, 5, "smoke")["noise"] is None and len(calls) == 18
+
+
+def test_holm_corrects_over_the_judged_claims_of_a_paper(tmp_path):
+    known = {
+        "T1": claim(),
+        "T2": claim(id="T2", **sides("other")),
+        "T3": claim(id="T3", planned=9),
+        "T4": claim(id="T4", paper="another"),
+    }
+    records = engine.reproduce(None, "quick", 5, tmp_path, "cpu", claims=known)
+    assert records["T2"]["verdict"] == "no effect that counts"
+    assert records["T1"]["holm"]["claims"] == 2 and records["T1"]["holm"]["survives"]
+    assert records["T1"]["holm"]["p_value"] == pytest.approx(2 * records["T1"]["p_value"])
+    assert records["T2"]["holm"]["survives"] is None and records["T3"]["holm"] is None
+    assert records["T4"]["holm"]["claims"] == 1
+    alone = engine.reproduce(["T1"], "quick", 5, tmp_path, "cpu", claims=known)
+    assert alone["T1"]["holm"]["claims"] == 2  # the others count though they were not run
+    assert "holm" not in json.loads((tmp_path / "quick" / "T1.json").read_text())
+
+
+def test_a_verdict_may_not_survive_the_correction(tmp_path):
+    def weak(variant, seed, scale, device):
+        return {"iou": (variant == "good") * [0.1, 0.3, 0.02, 0.2, 0.15][seed]}
+
+    known = {f"T{k}": claim(id=f"T{k}", experiment=weak) for k in (1, 2)}
+    records = engine.reproduce(None, "quick", 5, tmp_path, "cpu", claims=known)
+    assert {each["verdict"] for each in records.values()} == {"reproduced"}
+    assert not any(each["holm"]["survives"] for each in records.values())
 
 
 def test_a_claim_that_fails_says_contradicted(tmp_path):
-    record = run(tmp_path, one=claim(treatment="bad", baseline="good", explanation="it is bad"))
+    wrong = claim(**sides("iou", "bad", "good"), explanation="it is bad")
+    record = run(tmp_path, 5, one=wrong)
     assert record["verdict"] == "contradicted" and record["explanation"] == "it is bad"
 
 
 def test_an_explanation_takes_its_numbers_from_the_record(tmp_path, monkeypatch):
     why = "From {baseline.low:.2f} by {difference.near:.3f} to {difference.far:.3f}: "
     why += "{difference.mean:+.3f}."
-    one = claim(treatment="bad", baseline="good", explanation=why)
+    one = claim(**sides("iou", "bad", "good"), explanation=why)
     filled = "From 0.30 by 0.200 to 0.202: −0.201."
     assert run(tmp_path, one=one)["explanation"] == filled
-    monkeypatch.setattr("avcore.claims.record.find_claim", lambda _: replace(one, explanation="!"))
-    assert engine.load_record("T1", "quick", tmp_path)["explanation"] == "!"
+    later = {"T1": replace(one, explanation="!")}
+    assert load_records("quick", tmp_path, claims=later)["T1"]["explanation"] == "!"
     assert one.explained([], []) == ""
 
 
 def test_the_catalogue_types_no_measured_number():
-    values = [0.1, -0.2, 0.3]
+    values = [defaultdict(lambda number=number: number) for number in (0.1, -0.2, 0.3)]
     for each in engine.CLAIMS.values():
         assert each.explained(values, values) or not each.explanation
         fixed = re.sub(r"\{[^}]*\}", "", each.explanation)
@@ -234,151 +280,39 @@ def test_a_seed_is_paired_on_one_device(tmp_path):
     assert calls == [("good", 0, "quick", "cpu")]
 
 
-# --- damaged and foreign files --------------------------------------------------------------
+# --- evidence is of committed code ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1, "id": "T1"}', "\xff"])
-def test_a_damaged_file_is_set_aside_named_and_made_again(tmp_path, content):
-    path = tmp_path / "quick" / "T1.json"
-    path.parent.mkdir()
-    path.write_bytes(content.encode("latin-1"))
-    said = []
-    assert run(tmp_path, progress=said.append)["seeds"] == [0, 1, 2]
-    assert "T1.json is damaged" in said[0]
-    assert (tmp_path / "quick" / "T1.damaged-1.json.old").read_bytes() == content.encode("latin-1")
+@pytest.mark.parametrize("commit", ["abc+dirty", None])
+def test_the_book_s_own_results_take_committed_code_only(tmp_path, monkeypatch, commit):
+    monkeypatch.setattr("avcore.environment.commit", lambda: commit)
+    monkeypatch.setattr("avcore.claims.engine.BOOK_RESULTS", tmp_path / "own")
+    for folder in (tmp_path / "own", tmp_path / "x" / ".." / "own"):
+        with pytest.raises(AvcoreError, match="committed code only: commit the changes"):
+            run(folder)
+    assert calls == [] and not (tmp_path / "own").exists()
+    assert run(tmp_path / "elsewhere")["commit"] == commit
+    run(tmp_path / "own", 1, "smoke")  # no evidence anyway
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda record: record["runs"][0]["values"].update(iou=math.nan),
-        lambda record: record["runs"][0]["values"].update(iou="1e3"),
-        lambda record: record["runs"][0].pop("hardware"),
-        lambda record: record["runs"][0].update(seed=0.0),
-        lambda record: record.pop("interval"),
-        lambda record: record.update(runs=None),
-    ],
-)
-def test_a_record_that_lacks_something_is_damaged(tmp_path, damage):
-    path = tmp_path / "quick" / "T1.json"
-    record = run(tmp_path)
-    damage(record)
-    path.write_text(json.dumps(record))
-    with pytest.warns(UserWarning, match=r"damaged: kept as T1.damaged-1.json.old"):
-        assert run(tmp_path)["verdict"] == "reproduced"
-    assert len(calls) == 12
+def test_a_tree_that_is_edited_during_the_runs_is_noticed(tmp_path, monkeypatch):
+    commits = iter(["abc", "abc", "abc", "abc+dirty"])
+    monkeypatch.setattr("avcore.environment.commit", lambda: next(commits))
+    monkeypatch.setattr("avcore.claims.engine.BOOK_RESULTS", tmp_path)
+    with pytest.raises(AvcoreError, match="committed code only"):
+        run(tmp_path)
+    kept = json.loads((tmp_path / "quick" / "T1.json").read_text())
+    assert [each["commit"] for each in kept["runs"]] == ["abc"]
 
 
-def test_a_file_of_other_code_stays_until_the_first_new_run(tmp_path, monkeypatch):
-    run(tmp_path)
-    monkeypatch.setattr("avcore.claims.engine.fingerprint", lambda claim: "other")
-    failing = claim(experiment=lambda **_: {"iou": math.nan})
-    monkeypatch.setattr(failing.experiment, "__qualname__", "experiment")
-    with pytest.raises(AvcoreError, match="not a finite number"):
-        run(tmp_path, one=failing)
-    assert [path.name for path in (tmp_path / "quick").iterdir()] == ["T1.json"]
+def test_code_that_changes_during_a_run_is_not_recorded(tmp_path, monkeypatch):
+    def edits(variant, seed, scale, device):
+        changed(monkeypatch, f"{variant} {seed}")
+        return experiment(variant, seed, scale, device)
 
-
-def test_runs_of_other_code_are_not_mixed_in(tmp_path, monkeypatch):
-    run(tmp_path)
-    monkeypatch.setattr("avcore.claims.engine.fingerprint", lambda claim: "other")
-    with pytest.warns(UserWarning, match=r"kept as T1.from-other-code-1.json.old"):
-        record = run(tmp_path, seeds=[3])
-    assert record["seeds"] == [3] and record["fingerprint"] == "other"
-
-
-def printed(tmp_path, monkeypatch, **changes: str) -> str:
-    """Fingerprint of an experiment in two small modules, some lines of them changed."""
-    lines = {
-        "start": '''"""One."""''',
-        "import": "from avcore import other; from avcore.other import LIMIT as limit",
-        "experiment": "def experiment(): return other.helper(limit)",
-        "beside": "def beside(): return 1",
-    }
-    others = {
-        "loose": "print('imported')",
-        "limit": "LIMIT = 3",
-        "helper": "def helper(x): return Thing(x).run()",
-        "thing": "class Thing(int):\n    def run(self): return self",
-        "unused": "def unused(): return 1",
-    }
-    for name, text in {"first": lines, "other": others}.items():
-        chosen = (changes.get(key, line) for key, line in text.items())
-        (tmp_path / f"{name}.py").write_text("\n".join(chosen))
-    files = {"avclaimtest": tmp_path / "first.py", "avcore.other": tmp_path / "other.py"}
-    monkeypatch.setattr(fingerprints, "_source_of", files.get)
-    start = claim(experiment=lambda: None)
-    monkeypatch.setattr(start.experiment, "__module__", "avclaimtest")
-    monkeypatch.setattr(start.experiment, "__qualname__", "experiment")
-    return fingerprints.fingerprint(start)
-
-
-@pytest.mark.parametrize(
-    ("part", "text", "counts"),
-    [
-        ("start", '''"""Two."""  # why''', False),
-        (
-            "experiment",
-            '''def experiment():\n    """Say."""\n    return (other.helper(limit))''',
-            False,
-        ),
-        ("beside", "def beside(): return 2", False),
-        ("unused", "def unused(): return 2", False),
-        ("experiment", "def experiment(): return other.helper(2)", True),
-        ("limit", "LIMIT = 4", True),
-        ("helper", "def helper(x): return Thing(x).run() + 1", True),
-        ("thing", "class Thing(int):\n    def run(self): return -self", True),
-        ("loose", "print('other')", True),
-    ],
-)
-def test_the_fingerprint_follows_what_the_experiment_uses(
-    tmp_path, monkeypatch, part, text, counts
-):
-    before = printed(tmp_path, monkeypatch)
-    assert (printed(tmp_path, monkeypatch, **{part: text}) != before) is counts
-
-
-def test_of_a_module_that_is_passed_on_everything_counts(tmp_path, monkeypatch):
-    uses = {"experiment": "def experiment(): return vars(other)"}
-    before = printed(tmp_path, monkeypatch, **uses)
-    assert printed(tmp_path, monkeypatch, **uses, unused="def unused(): return 2") != before
-
-
-def test_the_fingerprints_of_the_catalogue_reach_their_networks():
-    texts = fingerprints._Code().reached("avcore.papers.avc", "localisation_experiment")
-    for place in ("nn.backbones:SoundStream", "training.loop:_update", "stage.looks:frog"):
-        assert f"avcore.{place}" in texts
-    assert "avcore.metrics.baselines:saliency" not in texts
-
-
-def test_a_failed_write_leaves_the_last_record(tmp_path, monkeypatch):
-    run(tmp_path, seeds=1)
-    before = (tmp_path / "quick" / "T1.json").read_text()
-
-    def full_disk(descriptor):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="no space"):
-        run(tmp_path, seeds=2)
-    assert (tmp_path / "quick" / "T1.json").read_text() == before
-    assert [path.name for path in (tmp_path / "quick").iterdir()] == ["T1.json"]
-
-
-def test_reading_records(tmp_path, monkeypatch):
-    known = {"T1": claim(), "T2": claim(id="T2")}
-    monkeypatch.setattr("avcore.claims.record.CLAIMS", known)
-    monkeypatch.setattr("avcore.claims.catalogue.CLAIMS", known)
-    monkeypatch.setenv("AVCORE_RESULTS", str(tmp_path))
-    assert engine.load_record("T1", "quick") is None
-    run(None, results_dir=None)
-    assert engine.load_record("T1", "quick")["verdict"] == "reproduced"
-    for scale in ("smoke", "quick", "full"):
-        assert recorded("T1", scale)["scale"] == "quick"
-    assert recorded("T2", "smoke") is None
-    (tmp_path / "quick" / "T2.json").write_text("{")
-    with pytest.warns(UserWarning, match=r"T2.json is damaged"):
-        assert list(engine.load_records("quick")) == ["T1"]
+    with pytest.raises(AvcoreError, match="was changed since the runs began"):
+        run(tmp_path, one=claim(experiment=edits))
+    assert not list(tmp_path.rglob("*.json"))
 
 
 # --- errors ---------------------------------------------------------------------------------
@@ -390,9 +324,10 @@ def test_reading_records(tmp_path, monkeypatch):
         ({"scale": "huge"}, "unknown scale 'huge'; choose one of smoke, quick, full"),
         ({"seeds": 0}, "at least 1"),
         ({"seeds": [0, -1]}, "list of seeds"),
+        ({"seeds": [0.5]}, "list of seeds"),
         ({"device": "gpu"}, "unknown device"),
         ({"one": claim(scales=("full",))}, "run at full, not quick"),
-        ({"one": claim(metric="speed")}, "gives iou, other, but not speed"),
+        ({"one": claim(**sides("speed"))}, "gives iou, other, but not speed"),
         ({"one": claim(experiment=lambda **_: {"iou": math.nan})}, "not a finite number"),
     ],
 )
@@ -400,6 +335,32 @@ def test_wrong_requests_are_named_before_anything_is_lost(tmp_path, options, wor
     with pytest.raises(AvcoreError, match=words):
         run(tmp_path, **options)
     assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"direction": "up"}, "higher, lower, equal"),
+        ({"effect": -1}, "from 0 up"),
+        ({"direction": "equal", "effect": 0.0}, "wants a margin"),
+        ({"kind": "theirs"}, "paper, ours, by construction"),
+        ({"treatment": "good"}, r"each a Side\(variant, metric\)"),
+        ({"treatment": Side("bad", "iou")}, "compares bad: iou with itself"),
+        ({"planned": 0}, "planned is a whole number from 1 up, not 0"),
+        ({"first_seed": -1}, "first_seed is a whole number from 0 up"),
+        ({"id": "../x"}, "letters and digits"),
+    ],
+)
+def test_a_claim_that_makes_no_sense_is_refused(changes, words):
+    with pytest.raises(AvcoreError, match=words):
+        claim(**changes)
+
+
+def test_an_explanation_may_name_other_values_of_the_runs(tmp_path):
+    why = "{treatment_run[other].mean:.1f} and {baseline_run[other].far:.1f}"
+    assert run(tmp_path, 3, one=claim(explanation=why))["explanation"] == "1.0 and 2.0"
+    with pytest.raises(AvcoreError, match="explanation of T1 asks for 'speed'"):
+        claim(explanation="{treatment_run[speed].mean}").explained([{"iou": 1}], [{"iou": 0}])
 
 
 def test_an_unknown_claim_is_named():
@@ -412,4 +373,5 @@ def test_an_unknown_claim_is_named():
 def test_the_catalogue_is_well_formed():
     for claim_id, one in engine.CLAIMS.items():
         assert claim_id == one.id and one.sentence.endswith(".")
-        assert one.treatment != one.baseline and set(one.scales) <= {"smoke", "quick", "full"}
+        assert one.effect > 0 and set(one.scales) <= {"smoke", "quick", "full"}
+        assert one.planned >= 5 and one.paper[:4] != "ours"

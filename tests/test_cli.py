@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from avcore import bench, cli, doctor
-from avcore.claims import Claim
+from avcore.claims import Claim, Side
 from avcore.support import AvcoreError, MediaError, TrainingError
 
 pytest.importorskip("typer")
@@ -19,7 +19,8 @@ def experiment(variant, seed, scale, device):
     return {"iou": 0.3 + 0.01 * seed if variant == "a" else 0.1}
 
 
-FAKE = Claim("T1", "a paper", "A is better than b.", experiment, "a", "b", "iou")
+SIDES = Side("a", "iou"), Side("b", "iou")
+FAKE = Claim("T1", "a paper", "A is better than b.", experiment, *SIDES, effect=0.02, planned=5)
 
 
 @pytest.fixture
@@ -109,11 +110,11 @@ def test_the_core_imports_nothing_optional():
 
 @pytest.mark.usefixtures("_fake_claims")
 def test_reproduce_records_and_shows_the_verdict(capsys, tmp_path):
-    options = ("--seeds", "0,1,2", "--device", "cpu", "--results", str(tmp_path))
+    options = ("--device", "cpu", "--results", str(tmp_path))
     code, out, err = run(capsys, "reproduce", "T1", *options)
-    assert code == 0 and "reproduced" in out and "+0.2100 [+0.2000, +0.2200]" in out
-    assert err.count("T1 seed") == 6
-    assert json.loads((tmp_path / "quick" / "T1.json").read_text())["seeds"] == [0, 1, 2]
+    assert code == 0 and "reproduced" in out and "+0.2200 [+0.2004, +0.2396]" in out
+    assert err.count("T1 seed") == 11 and err.count("again with") == 1
+    assert json.loads((tmp_path / "quick" / "T1.json").read_text())["seeds"] == [0, 1, 2, 3, 4]
     code, _, err = run(capsys, "reproduce", *options)
     assert code == 0 and err == ""
 

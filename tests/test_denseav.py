@@ -13,7 +13,7 @@ from avcore.nn import lora
 from avcore.nn.lora import LoRALinear
 from avcore.papers import denseav
 from avcore.papers.denseav import official
-from avcore.papers.denseav.training import gather
+from avcore.papers.denseav.training import coarse, gather
 from avcore.stage import STILL, Stage, render
 from avcore.support import AvcoreError, CheckpointError
 from avcore.training import TrainConfig
@@ -76,6 +76,32 @@ def test_weights_of_another_model_are_named(weights):
         load({**weights, "image_aligner.layer.weight": torch.zeros(3, 3)})
     with pytest.raises(CheckpointError, match=r"classifier is \(2,\) there, unknown here"):
         load({**weights, "classifier": torch.zeros(2)})
+    with pytest.raises(CheckpointError, match="this is not a state dict: 7 is no name"):
+        load({**weights, 7: torch.zeros(2)})
+
+
+def test_the_published_architecture_is_built_untrained_with_lora_to_learn():
+    with torch.device("meta"):
+        model = denseav.DenseAV.published(heads=2)
+    assert sum(value.numel() for value in model.parameters()) > 330e6
+    assert model.heads == 2 and model.training
+    model.set_aligners_only(False)
+    learning = {name for name, value in model.named_parameters() if value.requires_grad}
+    assert "log_scale" in learning and any("lora_" in name for name in learning)
+
+
+def test_pictures_have_one_grid_in_training_and_in_evaluation(clips):
+    model = denseav.small_denseav()
+    image = clips.image[:4].float() / 255
+    grids = {model.train(mode).encode_image(image).shape for mode in (True, False)}
+    assert grids == {(4, 96, 12, 12)}
+
+
+def test_the_training_grid_is_the_mean_of_2_by_2_places(clips):
+    features, _ = denseav.encode(denseav.small_denseav(), clips)
+    image = coarse(features).image
+    expected = features.image.unflatten(-1, (6, 2)).unflatten(-3, (6, 2)).mean((-3, -1))
+    torch.testing.assert_close(image, expected)
 
 
 def test_a_missing_or_foreign_checkpoint_file_says_where_to_get_one(tmp_path):

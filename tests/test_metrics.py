@@ -231,6 +231,24 @@ def test_a_uniform_softmax_map_scores_full_nsa():
             ),
             "class 3",
         ),
+        (
+            lambda: metrics.class_aware_localization(
+                torch.ones(1, 3, 4, 4), [[(0, 20, 30, 100, 120)]]
+            ),
+            "boxes are fractions of the image",
+        ),
+        (
+            lambda: metrics.class_aware_localization(
+                torch.ones(1, 3, 4, 4), [[(0, float("nan"), 0.0, 1.0, 1.0)]]
+            ),
+            "boxes are fractions of the image",
+        ),
+        (
+            lambda: metrics.f_measure(torch.ones(1, 4, 4), torch.ones(1, 4, 4), beta2=-1),
+            "beta2 must not be negative",
+        ),
+        (lambda: metrics.recall_at_k(torch.ones(3, 3), ks=(1.5,)), "whole number"),
+        (lambda: metrics.recall_at_k(torch.ones(3, 3), ks=()), "whole number"),
         (lambda: metrics.recall_at_k(torch.ones(3, 4)), "square"),
         (lambda: metrics.recall_at_k(torch.ones(3, 3), ks=(5,)), "3 candidates"),
         (lambda: metrics.head_disentanglement(torch.ones(3, 3), torch.ones(3, 3)), "two heads"),

@@ -94,9 +94,18 @@ def test_all_means_all(project) -> None:
 
 def test_ruff_has_one_version(repository: Path, pins) -> None:
     hooks = yaml.safe_load((repository / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
-    revisions = {Path(repo["repo"]).name: repo["rev"].lstrip("v") for repo in hooks["repos"]}
+    fetched = [repo for repo in hooks["repos"] if repo["repo"] != "local"]
+    revisions = {Path(repo["repo"]).name: repo["rev"].lstrip("v") for repo in fetched}
     assert revisions["ruff-pre-commit"] == pins["ruff"]
     assert revisions["nbstripout"] == pins["nbstripout"]
+
+
+def test_the_types_are_published_and_checked(repository: Path) -> None:
+    settings = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "py.typed" in settings["tool"]["setuptools"]["package-data"]["avcore"]
+    assert (repository / "avcore" / "py.typed").is_file()
+    recipe = (repository / "Makefile").read_text(encoding="utf-8").partition("\ntest:")[2]
+    assert recipe.index("/mypy") < recipe.index("pytest")
 
 
 def test_the_citation_names_this_version(repository: Path) -> None:

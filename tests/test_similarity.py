@@ -190,6 +190,10 @@ def test_bad_input_gets_one_clear_sentence():
         pooled_similarity(audio, image, mask, 4)
     with pytest.raises(AvcoreError, match=r"the mask must be \(3, 5\)"):
         pooled_similarity(audio, image, mask[:, :4], 2)
+    with pytest.raises(AvcoreError, match=r"the mask must be \(3, 5\), got \(3, 1\)"):
+        silence(audio, image[:3], mask[:, :1], 2)
+    with pytest.raises(AvcoreError, match=r"the mask must be \(3, 5\), got \(5,\)"):
+        temporal_smoothness(audio, image[:3], 2, mask[0])
     with pytest.raises(AvcoreError, match="unknown pooling 'masi'"):
         pooled_similarity(audio, image, mask, 2, "masi")
     with pytest.raises(AvcoreError, match="not finite"):

@@ -5,12 +5,23 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
-from avcore.stage import COLLAGE, MOVING, STILL, ProceduralBank, SceneConfig, Stage, render
+from avcore.stage import (
+    COLLAGE,
+    MOVING,
+    STILL,
+    ProceduralBank,
+    SceneConfig,
+    SceneDataset,
+    Stage,
+    collate,
+    render,
+)
 from avcore.stage.scene import CONTROL_RATE, SPLITS
 from avcore.support import AvcoreError
 
@@ -221,3 +232,19 @@ def test_batches_pad_missing_sources():
     target = batch.target()[:, 0]
     assert (target.flatten(1).sum(1) > 0).float().mean() > 0.9
     assert not (target & batch.target(sounding=False)[:, 0]).any()
+
+
+def test_scenes_with_equally_many_sources_are_batched_by_torch_itself():
+    data = SceneDataset(Stage(STILL), "train", 4, start=2)
+    (batch,) = DataLoader(data, batch_size=4)
+    expected = render(Stage(STILL), "train", 4, start=2)
+    assert set(batch) == {field.name for field in fields(expected)}
+    assert all(batch[name].equal(getattr(expected, name)) for name in batch)
+
+
+def test_scenes_and_their_tensors_are_put_together_alike():
+    data = SceneDataset(Stage(replace(STILL, objects=(1, 3), sounding=(1, 1))), "train", 6)
+    both = collate([data[k] for k in range(6)]), collate([data.scene(k) for k in range(6)])
+    assert all(getattr(both[0], f.name).equal(getattr(both[1], f.name)) for f in fields(both[0]))
+    with pytest.raises(IndexError):
+        data[6]

@@ -120,10 +120,9 @@ def record(differences: list[float], verdict: str, **more: object) -> dict:
         "id": "C7",
         "paper": "CSOL (TPAMI 2021)",
         "sentence": "Max pooling localises better",
-        "metric": "IoU",
         "direction": "higher",
-        "treatment": "max",
-        "baseline": "average",
+        "treatment": {"variant": "max", "metric": "IoU"},
+        "baseline": {"variant": "average", "metric": "IoU"},
         "reported": [{"what": "CIoU@0.3", "value": 32.3, "unit": "%", "source": "its readme"}],
         "seeds": list(range(len(differences))),
         "differences": differences,
@@ -138,13 +137,15 @@ def record(differences: list[float], verdict: str, **more: object) -> dict:
 
 def test_the_forest_shades_what_is_claimed():
     higher = forest(record([0.1, 0.2], "reproduced"))
-    equal = forest(record([0.1, 0.2], "inconclusive", direction="equal", margin=0.3))
+    equal = forest(record([0.1, 0.2], "inconclusive", direction="equal", effect=0.3))
+    counted = forest(record([0.1, 0.2], "reproduced", effect=0.05))
 
     def shade(drawing: str) -> tuple[float, float]:
         left, width = re.search(r'av-side" x="([\d.]+)" width="([\d.]+)"', drawing).groups()
         return float(left), 190 - float(left) - float(width)
 
     assert shade(higher)[0] > 0 and shade(higher)[1] == 0  # from zero to the right end
+    assert shade(counted)[0] > shade(higher)[0] and shade(counted)[1] == 0  # from the effect on
     assert shade(equal)[0] == pytest.approx(shade(equal)[1], abs=0.2) and shade(equal)[0] > 0
 
 
@@ -154,6 +155,7 @@ def views() -> dict[str, viz.View]:
     scene = fake_scene(name=EVIL)
     pictures = torch.rand(3, 3, 16, 16)
     hostile = record([0.1, 0.2], "reproduced", sentence=EVIL, id=EVIL, paper=EVIL, explanation=EVIL)
+    hostile |= {"kind": EVIL, "stale": EVIL, "gates_failed": [EVIL]}
     hostile["reported"][0]["source"] = EVIL
     curve = [(0, 1.0), (1, 0.5), (2, 0.25)]
     row = {"quantity": EVIL, "run": 0.5, "differences": [EVIL], "source": EVIL, "paper": 1.0}
@@ -528,8 +530,8 @@ def test_results_table_never_invents_a_figure() -> None:
         {"quantity": "AP", "recorded": {"mean": 0.3, "interval": (0.2, 0.4), "n": 5}},
     ], "Results"))  # fmt: skip
     words = " ".join(" ".join(parts) for parts in page.text.values())
-    for expected in ("not available", "none yet", "−0.25", "0.5", "[0.4, 0.6]", "3 seeds", "23.5%",
-                     "[0.2, 0.4]", "5 seeds"):  # fmt: skip
+    for expected in ("not available", "none yet", "−0.25", "0.5", "[0.252, 0.748]", "3 seeds",
+                     "23.5%", "[0.2, 0.4]", "5 seeds"):  # fmt: skip
         assert expected in words, expected
     with pytest.raises(AvcoreError, match="wants 'quantity'"):
         viz.results_table([{"quantity": "x", "papers": 1}])
@@ -552,12 +554,13 @@ def test_verdicts_are_words_and_icons() -> None:
     records = {
         verdict: record(differences, verdict)
         for verdict, differences in [("reproduced", [0.1, 0.2, 0.3]), ("contradicted", [-0.1] * 3),
-                                     ("inconclusive", [0.1, -0.1, 0.2]), ("not judged", [])]
+                                     ("inconclusive", [0.1, -0.1, 0.2]), ("not judged", []),
+                                     ("no effect that counts", []), ("not testable here", [])]
     }  # fmt: skip
     page = made(viz.claim_table(records))
     shown = [part.strip() for part in page.text["span"] if part.strip() in records]
     assert shown == list(records)
-    assert len(page.all("circle")) == 9 + 4  # a circle a seed, a ring an icon
+    assert len(page.all("circle")) == 9 + 6  # a circle a seed, a ring an icon
     assert "Differences of 3 seeds: 0.1, 0.2, 0.3." in page.all("svg", "av-forest")[0]["aria-label"]
     assert "no runs" in "".join(page.text["span"])
 
@@ -569,6 +572,38 @@ def test_claim_card_tells_the_whole_story() -> None:
                      "p = 0.5", "seeds 0, 1", "2 cores", "12 s"):  # fmt: skip
         assert expected in words, expected
     assert "No runs" in viz.claim_card(None).html()
+
+
+def test_claim_card_tells_what_stands_beside_the_verdict() -> None:
+    page = made(viz.claim_card(record(
+        [0.1, 0.3], "reproduced", kind="ours", effect=0.02, p_value=0.01, stale="Of old runs.",
+        holm={"p_value": 0.12, "claims": 12, "survives": False}, gates_failed=["max: IoU above 1"],
+        noise={"seed": 4, "threads": [2, 1], "values": [0.5, 0.53], "spread": 0.03},
+        baseline={"variant": "max", "metric": "area"},
+        superseded=[{"verdict": "contradicted", "seeds": [0, 1], "commit": EVIL}],
+    )))  # fmt: skip
+    words = " ".join(" ".join(parts) for parts in page.text.values())
+    for expected in ("ours", "max, IoU against max, area", "0.02", "t test p = 0.01", "over 12",
+                     "p = 0.12: the verdict does not survive", "failed: max: IoU above 1",
+                     "0.03 between two runs of seed 4, with 2 and with 1 threads", "Of old runs.",
+                     "contradicted on seeds 0, 1"):  # fmt: skip
+        assert expected in words, expected
+
+
+def test_claim_table_notes_what_weakens_a_verdict() -> None:
+    weak = {"p_value": 0.12, "claims": 12, "survives": False}
+    page = made(viz.claim_table([
+        record([0.1], "reproduced", holm=weak),
+        record([0.1], "not testable here", gates_failed=["max: IoU above 1"]),
+        record([0.1], "not judged", stale="An earlier design.", sign_test=0.25),
+    ]))  # fmt: skip
+    words = " ".join(" ".join(parts) for parts in page.text.values())
+    for expected in ("does not survive Holm’s correction", "Gate: max: IoU above 1.",
+                     "An earlier design.", "IoU, 1 seed, sign test p = 0.25"):  # fmt: skip
+        assert expected in words, expected
+
+
+def test_a_record_that_lacks_a_field_is_named() -> None:
     with pytest.raises(AvcoreError, match="lacks id"):
         viz.claim_table([{"sentence": "x"}])
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from avcore.claims.claim import Claim, Reported
+from avcore.claims.claim import Claim, Reported, Side
 from avcore.support import choose
+
+SMALLEST = 0.02  # two points in a hundred of a score between 0 and 1
 
 C7 = Claim(
     id="C7",
-    paper="ours, on the correspondence network of CSOL (TPAMI 2021)",
+    paper="CSOL (TPAMI 2021)",
+    kind="ours",
     sentence="Taking the maximum of the similarity map over space localises the sounding object "
     "better than taking its mean.",
     experiment="avcore.papers.avc:localisation_experiment",
-    treatment="max",
-    baseline="mean",
-    metric="iou",
+    treatment=Side("max", "iou"),
+    baseline=Side("mean", "iou"),
+    effect=SMALLEST,
     direction="higher",
     explanation="On all seeds, {treatment.low:.2f} to {treatment.high:.2f} against "
     "{baseline.low:.2f} to {baseline.high:.2f}. The maximum teaches the place that it believes in, "
@@ -38,9 +41,9 @@ A1 = Claim(
     sentence="The sound matters more where several things sound: without it the mean IoU falls "
     "further in the multi-source setting than in the single-source one.",
     experiment=GAIN,
-    treatment="MS3",
-    baseline="S4",
-    metric="gain_miou",
+    treatment=Side("MS3", "gain_miou"),
+    baseline=Side("S4", "gain_miou"),
+    effect=SMALLEST,
     reported=(
         Reported("gain on MS3", 4.85, "points", TABLE),
         Reported("gain on S4", 0.98, "points", TABLE),
@@ -56,9 +59,9 @@ A2 = Claim(
     paper=AVS,
     sentence="TPAVI brings the sound in better than adding it to every pixel does.",
     experiment=SEGMENT,
-    treatment="MS3, TPAVI",
-    baseline="MS3, addition",
-    metric="miou",
+    treatment=Side("MS3, TPAVI", "miou"),
+    baseline=Side("MS3, addition", "miou"),
+    effect=SMALLEST,
     reported=(Reported("TPAVI minus addition on MS3", 1.51, "points", TABLE),),
     explanation="The opposite, on all seeds, by {difference.near:.2f} to {difference.far:.2f}, "
     "and in the frames with a source as well. TPAVI adds up all seconds before it looks, so "
@@ -73,11 +76,10 @@ A3 = Claim(
     paper=AVS,
     sentence="With a single source, adding the sound does nothing.",
     experiment=SEGMENT,
-    treatment="S4, addition",
-    baseline="S4, no sound",
-    metric="miou",
+    treatment=Side("S4, addition", "miou"),
+    baseline=Side("S4, no sound", "miou"),
     direction="equal",
-    margin=0.02,
+    effect=0.02,
     reported=(Reported("addition minus no sound on S4", -0.11, "points", TABLE),),
     explanation="Not equal here: on the stage adding the sound helps with a single source too, "
     "by {difference.low:.2f} to {difference.high:.2f}. The interval reaches into the margin, "
@@ -90,9 +92,9 @@ A4 = Claim(
     paper=AVS,
     sentence="The masked audio-visual matching loss gives a small gain with several sources.",
     experiment=SEGMENT,
-    treatment="MS3, TPAVI with matching",
-    baseline="MS3, TPAVI",
-    metric="miou",
+    treatment=Side("MS3, TPAVI with matching", "miou"),
+    baseline=Side("MS3, TPAVI", "miou"),
+    effect=SMALLEST,
     reported=(Reported("gain on MS3", 0.94, "points", TABLE),),
     explanation="The opposite, on all seeds: with the loss the network goes deaf. Its score is "
     "the same with its own sound, in silence and with another clip's sound, {treatment.mean:.2f} "
@@ -110,9 +112,9 @@ A5 = Claim(
     paper=AVS,
     sentence="Training on single sources first helps with several sources.",
     experiment=SEGMENT,
-    treatment="MS3, TPAVI after S4",
-    baseline="MS3, TPAVI",
-    metric="miou",
+    treatment=Side("MS3, TPAVI after S4", "miou"),
+    baseline=Side("MS3, TPAVI", "miou"),
+    effect=SMALLEST,
     explanation="All seeds are on its side, but by {difference.low:.3f} to "
     "{difference.high:.3f}: on one it is next to nothing, and three equal signs come by chance "
     "one time in four. In an earlier recording, with other pauses in the clips, the same "
@@ -126,9 +128,9 @@ A6 = Claim(
     sentence="AVS marks what sounds better than localisation learned the hard way (LVS), which "
     "sees no masks.",
     experiment=SEGMENT,
-    treatment="MS3, TPAVI",
-    baseline="MS3, LVS",
-    metric="miou",
+    treatment=Side("MS3, TPAVI", "miou"),
+    baseline=Side("MS3, LVS", "miou"),
+    effect=SMALLEST,
     reported=(
         Reported("AVS on MS3", 54.00, "%", TABLE),
         Reported("LVS on MS3", 29.45, "%", TABLE),
@@ -169,7 +171,7 @@ A6_OTHERS = tuple(
         A6,
         id=claim_id,
         sentence=f"AVS marks what sounds better than {family}.",
-        baseline=variant,
+        baseline=Side(variant, "miou"),
         reported=(),
         explanation=why,
     )
@@ -178,12 +180,13 @@ A6_OTHERS = tuple(
 
 A7 = Claim(
     id="A7",
-    paper="ours, on the scores of AVS (ECCV 2022)",
+    paper=AVS,
+    kind="ours",
     sentence="Frames in which nothing sounds lift the mean IoU as it is coded.",
     experiment=SCORING,
-    treatment="as coded",
-    baseline="frames with a source",
-    metric="iou",
+    treatment=Side("as coded", "iou"),
+    baseline=Side("frames with a source", "iou"),
+    effect=SMALLEST,
     explanation="All seeds agree, by {difference.near:.2f} to {difference.far:.2f}, with a few "
     "silent frames in a hundred. In such a frame the score is the share of the picture left "
     "alone, nearly one.",
@@ -191,10 +194,10 @@ A7 = Claim(
 A7B = replace(
     A7,
     id="A7b",
+    kind="by construction",
     sentence="The F-measure as it is coded rises when the batches of the test get smaller.",
-    treatment="one clip a batch",
-    baseline="one batch",
-    metric="f",
+    treatment=Side("one clip a batch", "f"),
+    baseline=Side("one batch", "f"),
     explanation="That it cannot fall is nearly a theorem, since the best threshold is chosen for "
     "each batch; the size is what was measured, {difference.near:.2f} to {difference.far:.2f} "
     "between one clip a batch and all clips in one.",
@@ -202,12 +205,13 @@ A7B = replace(
 
 A8 = Claim(
     id="A8",
-    paper="ours, on AVS (ECCV 2022)",
+    paper=AVS,
+    kind="ours",
     sentence="With several sources the mask shrinks when the sound is replaced by silence.",
     experiment=OTHER_SOUND,
-    treatment="MS3, silence",
-    baseline="MS3, own sound",
-    metric="area",
+    treatment=Side("MS3, silence", "area"),
+    baseline=Side("MS3, own sound", "area"),
+    effect=SMALLEST,
     direction="lower",
     explanation="On all seeds, from {baseline.mean:.2f} of the true area to "
     "{treatment.mean:.2f}. MS3 has seconds in which nothing sounds, so training asks for empty "
@@ -217,8 +221,8 @@ A8B = replace(
     A8,
     id="A8b",
     sentence="With a single source the mask shrinks when the sound is replaced by silence.",
-    treatment="S4, silence",
-    baseline="S4, own sound",
+    treatment=Side("S4, silence", "area"),
+    baseline=Side("S4, own sound", "area"),
     explanation="It shrinks by {difference.near:.2f} to {difference.far:.2f} of the true area, "
     "from {baseline.mean:.2f}: most of the mask stays. In S4 something sounds in every frame of "
     "the training, and no frame ever asks for an empty mask.",
@@ -235,9 +239,9 @@ D1 = Claim(
     sentence="A maximum over space in training makes dense features that localise the source; "
     "averaged, global features do not.",
     experiment=SOUNDS,
-    treatment=MISA,
-    baseline="global features",
-    metric="ap",
+    treatment=Side(MISA, "ap"),
+    baseline=Side("global features", "ap"),
+    effect=SMALLEST,
     explanation="The gap is wide on every seed: {treatment.mean:.2f} against {baseline.mean:.2f} "
     "in average precision, and the peak is on the source more than twice as often. Features that "
     "were averaged before they were compared still beat marking everything: a mean over places "
@@ -250,9 +254,9 @@ D2 = Claim(
     sentence="Good retrieval does not imply localisation: global features retrieve further ahead "
     "of where they point than dense features do.",
     experiment=SOUNDS,
-    treatment="global features",
-    baseline=MISA,
-    metric="ahead",
+    treatment=Side("global features", "ahead"),
+    baseline=Side(MISA, "ahead"),
+    effect=SMALLEST,
     explanation="The recalls lie close together, four or five times what chance gives, the "
     "pointing far apart. So recall says little about pointing. That a network retrieves well and "
     "does not localise is not shown: recall at 10 is low for both, because dozens of pictures "
@@ -266,9 +270,9 @@ D3 = Claim(
     sentence="Two heads come to separate speech from other sounds without any label, beyond what "
     "two halves of a single head's channels do.",
     experiment=MIXED,
-    treatment="two heads",
-    baseline="one head, channels split",
-    metric="pred_dis",
+    treatment=Side("two heads", "pred_dis"),
+    baseline=Side("one head, channels split", "pred_dis"),
+    effect=SMALLEST,
     explanation="The interval excludes zero, by one point in a hundred: do not read it as the "
     "paper's separation. Prediction of the kind from the heads is right in {treatment.low:.2f} "
     "to {treatment.high:.2f}, hardly more than random scores get, so both heads hear words and "
@@ -283,9 +287,9 @@ D4 = Claim(
     paper=DENSEAV,
     sentence="The disentangling term sharpens the separation of the two heads.",
     experiment=MIXED,
-    treatment="two heads",
-    baseline="two heads, no disentangling",
-    metric="act_dis",
+    treatment=Side("two heads", "act_dis"),
+    baseline=Side("two heads, no disentangling", "act_dis"),
+    effect=SMALLEST,
     explanation="The seeds disagree, in both directions. Since the heads hardly separate words "
     "from sounds at this scale (D3), there is little to sharpen.",
 )
@@ -295,9 +299,9 @@ D5 = Claim(
     paper=DENSEAV,
     sentence="Without the stability terms training collapses, so that localisation is lost.",
     experiment=MIXED,
-    treatment="two heads",
-    baseline="no stability terms",
-    metric="ap",
+    treatment=Side("two heads", "ap"),
+    baseline=Side("no stability terms", "ap"),
+    effect=SMALLEST,
     explanation="Nothing collapses in 600 steps, with the terms or without. The paper speaks of "
     "trainings a thousand times longer, in half precision and with pretrained "
     "transformers, and this scale cannot reach them. Claims D5b to D5e leave out "
@@ -315,9 +319,9 @@ D5_SINGLE = tuple(
         D5,
         id=claim_id,
         sentence=f"Any single stability term can be spared: without {term} nothing is lost.",
-        baseline=variant,
+        baseline=Side(variant, "ap"),
         direction="equal",
-        margin=0.05,
+        effect=0.05,
         explanation="The margin was chosen before the runs: a tenth of a good score. All of the "
         "networks train, with the term or without, but the seeds differ from each other by more "
         "than the margin, so three of them cannot show equality.",
@@ -331,9 +335,9 @@ D6 = Claim(
     sentence="Warming up the aligners alone, before the whole network learns, makes training "
     "better behaved and its end better.",
     experiment="avcore.papers.denseav.experiments:warm_up_experiment",
-    treatment="warm-up",
-    baseline="no warm-up",
-    metric="ap",
+    treatment=Side("warm-up", "ap"),
+    baseline=Side("no warm-up", "ap"),
+    effect=SMALLEST,
     explanation="The ends differ by less than the seeds do, in both directions, and how "
     "steady the trainings were is not recorded. Small backbones that were taught for minutes have "
     "little to lose to random aligners; the paper warms up transformers that were trained on "
@@ -346,9 +350,9 @@ D7 = Claim(
     sentence="The mean over time and the maximum over space localise better than the mean over "
     "both.",
     experiment=SOUNDS,
-    treatment=MISA,
-    baseline="mean over time and space",
-    metric="ap",
+    treatment=Side(MISA, "ap"),
+    baseline=Side("mean over time and space", "ap"),
+    effect=SMALLEST,
     explanation="All seeds agree. The mean over space is a comparison of averages and never asks "
     "where; it still learns something about places, probably because its features see a part "
     "of the picture each.",
@@ -359,7 +363,7 @@ D7B = replace(
     id="D7b",
     sentence="The mean over time and the maximum over space localise better than the maximum "
     "over both.",
-    baseline="max over time and space",
+    baseline=Side("max over time and space", "ap"),
     explanation="All seeds agree: the maximum over both hardly leaves chance in as many steps, "
     "since one step and one place of each pair receive all of the gradient.",
 )

@@ -5,22 +5,32 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import io
+import re
 import sys
+import token
+import tokenize
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from avcore.claims.claim import Claim
+if TYPE_CHECKING:  # so that any Python, without avcore's packages, can read this module alone
+    from avcore.claims.claim import Claim
+
+LAYOUT = {token.NEWLINE, token.NL, token.COMMENT, token.INDENT, token.DEDENT, token.ENDMARKER}
+WORDS_ALONE = re.compile(r"[rRuU]?[\"']")  # a text, but not an f-string or bytes
 
 
 def fingerprint(claim: Claim) -> str:
     """Short hash of the code that the claim's experiment runs.
 
     It covers the experiment and every function, class and constant of avcore that it names,
-    directly or through others, and what their modules do when they are imported. Comments,
-    docstrings, layout and whatever else stands in those modules do not count; numbers with
-    different fingerprints are never put in one record.
+    directly or through others, and what their modules do when they are imported. It is taken from
+    their source text, token by token, and so the same on every Python. Comments, docstrings, line
+    breaks and whatever else stands in those modules do not count; numbers with different
+    fingerprints are never put in one record.
     """
     module, _, name = claim.experiment_name.partition(":")
     claim.load_experiment()  # a module that is nowhere to be found is named
@@ -33,7 +43,8 @@ class _Module:
     """The definitions of a module by name, its imports, and the rest of its statements."""
 
     def __init__(self, text: str) -> None:
-        tree = _without_docstrings(ast.parse(text))
+        tree = ast.parse(text)
+        self.lines = _logical_lines(text)
         self.definitions: dict[str, list[ast.stmt]] = defaultdict(list)
         self.imports: dict[str, list[str]] = defaultdict(list)  # what a name may stand for
         self.loose: list[ast.stmt] = []
@@ -52,6 +63,17 @@ class _Module:
                 for alias in node.names:
                     origin = f"{node.module}.{alias.name}"
                     self.imports[alias.asname or alias.name].append(origin)
+
+    def printed(self, statements: Iterable[ast.stmt]) -> str:
+        """The tokens of some statements, one logical line after the other."""
+        found = []
+        for statement in statements:
+            decorators = getattr(statement, "decorator_list", [])
+            first = min(each.lineno for each in (statement, *decorators))
+            found += [
+                self.lines[n] for n in range(first, statement.end_lineno + 1) if n in self.lines
+            ]
+        return "\n".join(found)
 
 
 @lru_cache(maxsize=256)
@@ -90,7 +112,7 @@ class _Code:
     def add(self, module: str, name: str, statements: list[ast.stmt]) -> None:
         place = f"{module}:{name}"
         if place not in self.texts:
-            self.texts[place] = "\n".join(ast.unparse(each) for each in statements)
+            self.texts[place] = self.module(module).printed(statements)
             self.waiting.append((module, statements))
 
     def follow(self, module: str, chain: list[str]) -> None:
@@ -162,11 +184,45 @@ def _source_of(name: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                node.body = body[1:] or [ast.Pass()]
-    return tree
+def _logical_lines(text: str) -> dict[int, str]:
+    """Each logical line of a module by the number of its first physical line.
+
+    A line is its depth of indentation and its tokens, parted by blanks. Lines that consist of a
+    text alone are docstrings and are left out.
+    """
+    lines, depth, first, parts = {}, 0, 0, []
+    for kind, word, line in _tokens(text):
+        if kind in (token.INDENT, token.DEDENT):
+            depth += 1 if kind == token.INDENT else -1
+        if kind not in LAYOUT:
+            first = first or line
+            parts.append(word)
+        elif kind == token.NEWLINE and parts:
+            if not all(WORDS_ALONE.match(part) for part in parts):
+                lines[first] = " ".join([str(depth), *parts])
+            first, parts = 0, []
+    return lines
+
+
+def _tokens(text: str) -> Iterator[tuple[int, str, int]]:
+    """Kind, text and line of each token; an f-string is one token, as before Python 3.12."""
+    start, end = (getattr(token, f"FSTRING_{word}", None) for word in ("START", "END"))
+    source = io.StringIO(text).readlines()
+    begun: list[tuple[int, int]] = []
+    for each in tokenize.generate_tokens(io.StringIO(text).readline):
+        if each.type == start:
+            begun.append(each.start)
+        if not begun:
+            yield each.type, each.string, each.start[0]
+        if each.type == end and begun:
+            opened = begun.pop()
+            if not begun:
+                yield token.STRING, _between(source, opened, each.end), opened[0]
+
+
+def _between(source: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    """The text from one place to another, each a line, from 1, and a column."""
+    chosen = source[start[0] - 1 : end[0]]
+    chosen[-1] = chosen[-1][: end[1]]
+    chosen[0] = chosen[0][start[1] :]
+    return "".join(chosen)

@@ -1,40 +1,26 @@
-"""Records: one JSON file a claim and scale, written whole, never read when damaged."""
+"""Records: one JSON file per claim and scale, computed anew from its runs when it is read."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from avcore.claims.catalogue import CLAIMS, find_claim
 from avcore.claims.claim import Claim
+from avcore.claims.evidence import (
+    FORMAT,
+    Evidence,
+    Record,
+    read_evidence,
+)
 from avcore.claims.fingerprint import fingerprint
-from avcore.claims.statistics import NOT_JUDGED, bootstrap_interval, sign_test, verdict
+from avcore.claims.statistics import NOT_JUDGED
+from avcore.claims.summary import corrected, paired
 from avcore.environment import ROOT
-from avcore.support import SCALES, AvcoreError, atomic_write, by_scale
-
-FORMAT = 1
-Run = dict[str, Any]  # with RUN_FIELDS
-RUN_FIELDS = {
-    "variant", "seed", "values", "seconds", "device", "hardware", "commit", "versions",
-}  # fmt: skip
-FIELDS = {
-    "format", "id", "paper", "sentence", "experiment", "treatment", "baseline", "metric",
-    "direction", "margin", "reported", "explanation", "scale", "seeds", "treatment_values",
-    "baseline_values", "differences", "mean_difference", "interval", "confidence", "sign_test",
-    "verdict", "seconds", "device", "hardware", "commit", "versions", "fingerprint", "runs",
-}  # fmt: skip
-
-
-class DamagedRecord(AvcoreError):
-    """A results file that is not a whole record."""
+from avcore.support import SCALES, AvcoreError, by_scale
 
 
 def results_folder(results_dir: str | Path | None = None) -> Path:
@@ -50,130 +36,58 @@ def record_path(claim_id: str, scale: str, results_dir: str | Path | None = None
     return results_folder(results_dir) / scale / f"{claim_id}.json"
 
 
-def load_record(
-    claim_id: str, scale: str, results_dir: str | Path | None = None
-) -> dict[str, Any] | None:
-    """The record of a claim at a scale, or None when there is none.
-
-    A damaged file is named in a warning and counts as none; `reproduce` sets it aside. The
-    explanation is that of the catalogue as it is now.
-    """
-    claim = find_claim(claim_id)
-    path = record_path(claim_id, scale, results_dir)
-    try:
-        if not path.exists():
-            return None
-        record = read_record(path)
-        values = record["treatment_values"], record["baseline_values"]
-        return record | {"explanation": claim.explained(*values)}
-    except DamagedRecord as error:
-        warnings.warn(str(error), stacklevel=2)
-        return None
+def load_record(claim_id: str, scale: str, results_dir: str | Path | None = None) -> Record | None:
+    """The record of a claim at a scale, or None when there is none; see `load_records`."""
+    paper = find_claim(claim_id).paper
+    return load_records(scale, results_dir, paper).get(claim_id)
 
 
-def recorded(
-    claim_id: str, scale: str, results_dir: str | Path | None = None
-) -> dict[str, Any] | None:
+def recorded(claim_id: str, scale: str, results_dir: str | Path | None = None) -> Record | None:
     """The record of a claim at a scale or, where there is none, at quick or at full scale."""
     found = (load_record(claim_id, each, results_dir) for each in (scale, "quick", "full"))
     return next((record for record in found if record is not None), None)
 
 
-def is_current(record: dict[str, Any]) -> bool:
-    """Whether a record was made by the code of its experiment as it is now, see `fingerprint`."""
-    return record["fingerprint"] == fingerprint(find_claim(record["id"]))
+def load_records(
+    scale: str,
+    results_dir: str | Path | None = None,
+    paper: str | None = None,
+    claims: Mapping[str, Claim] | None = None,
+) -> dict[str, Record]:
+    """All records at a scale, or those of one paper, by claim, in the order of `claims`.
 
-
-def load_records(scale: str, results_dir: str | Path | None = None) -> dict[str, dict[str, Any]]:
-    """All records at a scale, by claim, in the order of `CLAIMS`."""
-    found = {claim_id: load_record(claim_id, scale, results_dir) for claim_id in CLAIMS}
-    return {claim_id: record for claim_id, record in found.items() if record is not None}
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Content of a record.
-
-    Raises
-    ------
-    DamagedRecord
-        When the file is not whole, not JSON or not a record.
+    Verdicts, intervals and all else that can be computed is computed from the runs. The words
+    are the catalogue's as they are now. A record of an earlier design is not judged: `stale` says
+    why, and `superseded` holds its verdict. A file that is damaged or of a future version is
+    named in a warning and counts as none.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        whole = FIELDS <= content.keys() and all(map(_is_run, content["runs"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedRecord(f"the results file {path} is damaged") from error
-    if not whole:
-        raise DamagedRecord(f"the results file {path} is damaged")
-    if content["format"] != FORMAT or content["id"] != path.stem:
-        raise DamagedRecord(f"{path} is not a record of claim {path.stem}")
-    return content
+    found = {}
+    for claim in (CLAIMS if claims is None else claims).values():
+        path = record_path(claim.id, scale, results_dir)
+        if paper in (None, claim.paper) and path.exists():
+            try:
+                found[claim.id] = present(claim, read_evidence(path))
+            except AvcoreError as error:
+                warnings.warn(str(error), stacklevel=2)
+    return corrected(found)
 
 
-def _is_run(run: dict[str, Any]) -> bool:
-    """Whether all is there that a record says of a run, with numbers that are numbers."""
-    numbers = [*run["values"].values(), run["seconds"]]
-    return (
-        RUN_FIELDS <= run.keys()
-        and type(run["seed"]) is int
-        and all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
-    )
+def is_current(record: Record) -> bool:
+    """Whether a record is of the claim's present design and code, see `fingerprint`."""
+    return not record["stale"] and record["fingerprint"] == fingerprint(find_claim(record["id"]))
 
 
-def set_aside(path: Path, why: str, say: Callable[[str], None]) -> Path:
-    """Rename a results file so that it is kept but no longer read, and say so."""
-    number = 1
-    while (aside := path.with_name(f"{path.stem}.{why}-{number}.json.old")).exists():
-        number += 1
-    path.rename(aside)
-    say(f"{path} is {why}: kept as {aside.name}, its runs are made again")
-    return aside
-
-
-def save_record(claim: Claim, scale: str, code: str, runs: list[Run], path: Path) -> dict:
-    """Summarise `runs` of the code with this fingerprint, write the record, and return it."""
-    record = summarise(claim, scale, runs) | {"fingerprint": code, "runs": runs}
-    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-    with atomic_write(path) as file:
-        file.write(text + "\n")
-    return json.loads(text)
-
-
-def summarise(claim: Claim, scale: str, runs: list[Run]) -> dict[str, Any]:
-    """What the runs say about the claim, from the seeds for which both variants were run."""
-    by_variant = {
-        variant: {
-            run["seed"]: run["values"][claim.metric] for run in runs if run["variant"] == variant
-        }
-        for variant in (claim.treatment, claim.baseline)
-    }
-    treated, plain = by_variant[claim.treatment], by_variant[claim.baseline]
-    seeds = sorted(treated.keys() & plain.keys())
-    differences = [treated[seed] - plain[seed] for seed in seeds]
-    judged = NOT_JUDGED if scale == "smoke" else verdict(differences, claim.direction, claim.margin)
-    described = asdict(claim) | {"experiment": claim.experiment_name}
-    described["explanation"] = claim.explained(
-        [treated[seed] for seed in seeds], [plain[seed] for seed in seeds]
-    )
-    return {
-        "format": FORMAT,
-        **{name: value for name, value in described.items() if name != "scales"},
-        "scale": scale,
-        "seeds": seeds,
-        "treatment_values": [treated[seed] for seed in seeds],
-        "baseline_values": [plain[seed] for seed in seeds],
-        "differences": differences,
-        "mean_difference": float(np.mean(differences)) if seeds else None,
-        "interval": bootstrap_interval(differences),
-        "confidence": 0.95,
-        "sign_test": sign_test(differences) if seeds else None,
-        "verdict": judged,
-        "seconds": round(sum(run["seconds"] for run in runs), 2),
-        **{name: _joined(runs, name) for name in ("device", "hardware", "commit")},
-        "versions": runs[-1]["versions"] if runs else {},
-    }
-
-
-def _joined(runs: list[Run], name: str) -> str | None:
-    """The one value that all runs share, or all of them."""
-    return "; ".join(sorted({str(run[name]) for run in runs if run[name]})) or None
+def present(claim: Claim, evidence: Evidence) -> Record:
+    """The record in the catalogue's present words."""
+    record = evidence.record()
+    words = {name: getattr(claim, name) for name in ("paper", "kind", "sentence")}
+    record |= words | {"reported": [asdict(each) for each in claim.reported]}
+    if evidence.format != FORMAT or evidence.claim.design != claim.design:
+        why = "These runs belong to an earlier design of the claim, so they are not judged."
+        history = list(evidence.history())
+        return record | {
+            "verdict": NOT_JUDGED, "superseded": history, "stale": why, "explanation": ""
+        }  # fmt: skip
+    values = paired(claim, evidence.runs)
+    treated, plain = (values[side.variant] for side in (claim.treatment, claim.baseline))
+    return record | {"stale": "", "explanation": claim.explained(treated, plain)}

@@ -13,15 +13,16 @@ from avcore.support import AvcoreError
 
 Boxes = Sequence[Sequence[float]]  # of one image: (class, x, y, w, h), fractions of the image
 SUCCESS_THRESHOLDS = tuple(0.05 * i for i in range(21))
+EDGE = 0.01  # how far an annotated box may reach past the image
 
 
-def resize_maps(maps: Values, size: int | tuple[int, int]) -> Tensor:
+def resize_maps(maps: Values, size: int | Sequence[int]) -> Tensor:
     """Resize maps (..., h, w) to `size` bilinearly (half-pixel centres, as OpenCV does)."""
     maps = scores_tensor(maps, "maps")
-    size = (size, size) if isinstance(size, int) else tuple(size)
+    sides = (size, size) if isinstance(size, int) else tuple(size)
     flat = maps.reshape(1, -1, *maps.shape[-2:])  # (1, all, h, w)
-    resized = functional.interpolate(flat, size=size, mode="bilinear", align_corners=False)
-    return resized.reshape(*maps.shape[:-2], *size)
+    resized = functional.interpolate(flat, size=sides, mode="bilinear", align_corners=False)
+    return resized.reshape(*maps.shape[:-2], *sides)
 
 
 def threshold_map(maps: Values, fraction: float = 0.5) -> Tensor:
@@ -155,6 +156,11 @@ def class_aware_localization(
     Returns
     -------
     `ciou@0.3` and `ciou@0.5` (fractions of images), `auc`, `nsa`, all in [0, 1].
+
+    Raises
+    ------
+    AvcoreError
+        For a box of an unknown class, without area, or outside [0, 1], such as one in pixels.
     """
     cious, nsas = class_aware_scores(maps, boxes, map_threshold, silent_threshold, size)
     at_30, at_50 = success_curve(cious, (0.3, 0.5)).tolist()
@@ -174,6 +180,12 @@ def _rasterise(boxes: Boxes, classes: int, size: int) -> Tensor:
             raise AvcoreError(f"a box names class {class_id}, but there are {classes} class maps")
         if not (width > 0 and height > 0):
             raise AvcoreError(f"a box of class {class_id} is {width} wide and {height} high")
+        corners = (x, y, x + width, y + height)
+        if not all(-EDGE <= value <= 1 + EDGE for value in corners):
+            raise AvcoreError(
+                f"boxes are fractions of the image, from 0 to 1; one of class {class_id} has the "
+                f"corners {corners}"
+            )
         columns = slice(max(0, int(x * size)), max(0, int((x + width) * size)))
         rows = slice(max(0, int(y * size)), max(0, int((y + height) * size)))
         masks[int(class_id), rows, columns] = True

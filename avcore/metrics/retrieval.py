@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 
@@ -27,14 +28,16 @@ def recall_at_k(sims: Values, ks: Sequence[int] = (1, 5, 10)) -> dict[str, float
     Raises
     ------
     AvcoreError
-        When `sims` is not square, or a k is not between 1 and N.
+        When `sims` is not square, or a k is not a whole number between 1 and N.
     """
     sims = scores_tensor(sims, "sims", dims=2)
     if sims.shape[0] != sims.shape[1]:
         raise AvcoreError(f"sims must be square, got the shape {tuple(sims.shape)}")
-    if min(ks, default=0) < 1 or max(ks) > len(sims):
-        raise AvcoreError(f"k must be between 1 and the {len(sims)} candidates, got {tuple(ks)}")
-    recalls = {}
+    if not ks or not all(isinstance(k, Integral) and 1 <= k <= len(sims) for k in ks):
+        raise AvcoreError(
+            f"k must be a whole number between 1 and the {len(sims)} candidates, got {tuple(ks)}"
+        )
+    recalls: dict[str, float] = {}
     partners = torch.arange(len(sims), device=sims.device)
     for name, rows in (("A", sims.T), ("I", sims)):
         order = rows.argsort(dim=1, descending=True, stable=True)  # (N, N), best first

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 from avcore.metrics.checks import Values, mask_tensor, scores_tensor
+from avcore.support import AvcoreError
 
 CHUNK = 2**18  # pixels that are counted at once: they fit into the processor's cache
 
@@ -51,7 +54,14 @@ def f_curves(logits: Values, target: Values, beta2: float = 0.3, n_thresholds: i
     ----------
     logits, target
         (N, H, W) real numbers, and masks.
+
+    Raises
+    ------
+    AvcoreError
+        When `beta2` is negative or not finite.
     """
+    if not 0 <= beta2 < math.inf:
+        raise AvcoreError(f"beta2 must not be negative and must be finite, got {beta2}")
     logits = scores_tensor(logits, "logits", dims=3)
     target = mask_tensor(target, "target", logits.shape).flatten(1)
     limits = torch.linspace(0, 1 - 1e-10, n_thresholds, dtype=logits.dtype, device=logits.device)

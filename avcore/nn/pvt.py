@@ -119,7 +119,7 @@ class PVTv2(nn.Module):
         maps, x = [], image
         for stage in range(1, self.stages + 1):
             x, size = self.get_submodule(f"patch_embed{stage}")(x)
-            for block in self.get_submodule(f"block{stage}"):
+            for block in self.get_submodule(f"block{stage}").children():
                 x = block(x, size)
             x = self.get_submodule(f"norm{stage}")(x).transpose(1, 2).unflatten(2, size)
             maps.append(x)

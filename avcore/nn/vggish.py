@@ -89,7 +89,7 @@ class VGGish(nn.Module):
         layers: list[nn.Module] = []
         width = 1
         for step in WIDTHS:
-            if step == "pool":
+            if isinstance(step, str):
                 layers.append(nn.MaxPool2d(2, 2))
             else:
                 layers += [nn.Conv2d(width, step, 3, padding=1), nn.ReLU(inplace=True)]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from avcore.nn.official import only_tensors
 from avcore.support import CheckpointError
 
 
@@ -45,8 +46,10 @@ def fill(
     Raises
     ------
     CheckpointError
-        When a weight is missing, unknown or of another shape; it is named.
+        When it is no state dict, or a weight is missing, unknown or of another shape; it is
+        named.
     """
+    weights = only_tensors(weights, what)
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     if wanted != found:

@@ -26,7 +26,7 @@ from avcore.nn.losses import info_nce, pair_bce
 from avcore.nn.pictures import mirror_at_random
 from avcore.stage import STILL, AssetBank, SceneBatch, render_splits
 from avcore.support import Splits, by_scale, choose
-from avcore.training import History, Shuffled, TrainConfig, fit, seeded
+from avcore.training import History, TrainConfig, fit, predict, seeded, shuffled
 
 POOLS = ("max", "mean")
 LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"infonce": info_nce, "bce": pair_bce}
@@ -108,23 +108,21 @@ def train(
         image = mirror_at_random(batch.image.float() / 255)
         return function(model(image, batch.mel))
 
-    batches = Shuffled(experience, config.batch_size, config.seed)
+    batches = shuffled(experience, config)
     history = fit(model, loss_fn, batches, config, **fit_args)
     return model, history
 
 
-@torch.no_grad()
 def localise(model: Correspondence, experience: Experience, size: int, batch: int = 128) -> Tensor:
     """Heatmap of each pair, (N, size, size) in [0, 1]: the cosine map, resized, min to max.
 
     Undefined maps do not occur: a constant map gives zeros.
     """
-    model.eval()
-    device = next(model.parameters()).device
-    maps = []
-    for image, mel in zip(experience.image.split(batch), experience.mel.split(batch), strict=True):
-        maps.append(model.maps(image.to(device).float() / 255, mel.to(device)).cpu())
-    maps = metrics.resize_maps(torch.cat(maps), size)
+
+    def function(model: Correspondence, part: Experience) -> Tensor:
+        return model.maps(part.image.float() / 255, part.mel)
+
+    maps = metrics.resize_maps(predict(model, experience, function, batch), size)
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     return (maps - low) / (high - low).clamp_min(1e-8)
 
@@ -186,7 +184,7 @@ def make_data(
         scale, smoke=(64, 16, 16), quick=(4000, 200, 400), full=(40_000, 500, 2000)
     )
     workers = 0 if scale == "smoke" else workers
-    return Splits(*render_splits(LEARN, STILL, counts, bank, seed, workers))
+    return render_splits(LEARN, STILL, counts, bank, seed, workers)
 
 
 def measure(model: Correspondence, data: Splits[SceneBatch]) -> dict[str, float]:

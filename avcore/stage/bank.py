@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -98,7 +99,7 @@ class ProceduralBank:
         return Performance(
             drive=motion(score, timbre, duration),
             onsets=score.onsets,
-            render=lambda rate: play(score, timbre, duration, rate),
+            render=partial(play, score, timbre, duration),
         )
 
     def speak(

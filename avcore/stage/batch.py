@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from avcore.stage.compose import Stage
 from avcore.stage.scene import SPLITS, AssetBank, Scene, SceneConfig
+from avcore.support import Splits
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,30 @@ class SceneBatch:
         return (self.masks & chosen[:, :, None, None, None]).any(1)
 
 
-class SceneDataset(Dataset):
-    """The scenes start … start + length of a split, one at a time, for a `DataLoader`."""
+NAMES = tuple(field.name for field in fields(SceneBatch))
+PADDING = {"masks": False, "class_id": -1, "visible": False, "sounding": False}
+
+
+def tensors(scene: Scene) -> dict[str, torch.Tensor]:
+    """One scene under the names of `SceneBatch`, without the axis N."""
+    sources = scene.sources
+    return {
+        "frames": torch.from_numpy(scene.frames).permute(0, 3, 1, 2),
+        "waveform": torch.from_numpy(scene.waveform),
+        "sound": torch.from_numpy(scene.stems.sum(0) + scene.noise),
+        "masks": torch.from_numpy(scene.masks),
+        "class_id": torch.tensor([source.class_id for source in sources]),
+        "visible": torch.tensor([source.visible for source in sources]),
+        "sounding": torch.tensor([source.sounding for source in sources]),
+    }
+
+
+class SceneDataset(Dataset[dict[str, torch.Tensor]]):
+    """The scenes start … start + length of a split, one at a time as `tensors`.
+
+    torch's `DataLoader` batches scenes with equally many sources by itself; for others give it
+    `collate`.
+    """
 
     def __init__(self, stage: Stage, split: str, length: int, start: int = 0) -> None:
         self.stage, self.split, self.length, self.start = stage, split, length, start
@@ -66,35 +88,27 @@ class SceneDataset(Dataset):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> Scene:
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return tensors(self.scene(index))
+
+    def scene(self, index: int) -> Scene:
+        """The scene itself, with its stems and sources."""
         if not 0 <= index < self.length:
             raise IndexError(index)
         return self.stage.scene(self.split, self.start + index)
 
 
-def collate(scenes: list[Scene]) -> SceneBatch:
-    """Put scenes of one configuration together."""
-    most = max(len(scene.sources) for scene in scenes)
-
-    def padded(value: Callable[[Scene], np.ndarray], fill) -> torch.Tensor:
-        rows = [np.asarray(value(scene)) for scene in scenes]
-        out = np.full((len(rows), most, *rows[0].shape[1:]), fill, rows[0].dtype)
-        for row, values in zip(out, rows, strict=True):
-            row[: len(values)] = values
-        return torch.from_numpy(out)
-
-    def per_source(name: str, fill) -> torch.Tensor:
-        return padded(lambda scene: [getattr(source, name) for source in scene.sources], fill)
-
-    return SceneBatch(
-        frames=torch.from_numpy(np.stack([s.frames for s in scenes])).permute(0, 1, 4, 2, 3),
-        waveform=torch.from_numpy(np.stack([s.waveform for s in scenes])),
-        sound=torch.from_numpy(np.stack([s.stems.sum(0) + s.noise for s in scenes])),
-        masks=padded(lambda scene: scene.masks, False),
-        class_id=per_source("class_id", -1),
-        visible=per_source("visible", False),
-        sounding=per_source("sounding", False),
-    )
+def collate(scenes: Sequence[Scene | dict[str, torch.Tensor]]) -> SceneBatch:
+    """Put scenes of one configuration together, as they are or as `tensors`."""
+    rows = [tensors(scene) if isinstance(scene, Scene) else scene for scene in scenes]
+    most = max(len(row["class_id"]) for row in rows)
+    columns = {}
+    for name in NAMES:
+        values = [row[name] for row in rows]
+        if name in PADDING:
+            values = [_padded(value[None], most, PADDING[name])[0] for value in values]
+        columns[name] = torch.stack(values)
+    return SceneBatch(**columns)
 
 
 def render(
@@ -117,27 +131,28 @@ def render_splits(
     bank: AssetBank | None = None,
     seed: int = 0,
     workers: int = 0,
-) -> tuple[SceneBatch, SceneBatch, SceneBatch]:
+) -> Splits[SceneBatch]:
     """Training scenes drawn under `learn`, validation and test scenes under `measure`."""
-    parts = zip((learn, measure, measure), SPLITS, counts, strict=True)
-    return tuple(
+    train, val, test = (
         render(Stage(config, bank, seed), split, count, workers=workers)
-        for config, split, count in parts
+        for config, split, count in zip((learn, measure, measure), SPLITS, counts, strict=True)
     )
+    return Splits(train, val, test)
 
 
 def join(batches: list[SceneBatch]) -> SceneBatch:
     """Concatenate batches of one configuration."""
-    most = max(b.class_id.shape[1] for b in batches)
+    most = max(batch.class_id.shape[1] for batch in batches)
+    columns = {}
+    for name in NAMES:
+        values = [getattr(batch, name) for batch in batches]
+        if name in PADDING:
+            values = [_padded(value, most, PADDING[name]) for value in values]
+        columns[name] = torch.cat(values)
+    return SceneBatch(**columns)
 
-    def column(name: str) -> torch.Tensor:
-        values = [getattr(b, name) for b in batches]
-        if name in ("masks", "class_id", "visible", "sounding"):
-            fill = -1 if name == "class_id" else False
-            values = [
-                torch.cat([v, v.new_full((len(v), most - v.shape[1], *v.shape[2:]), fill)], 1)
-                for v in values
-            ]
-        return torch.cat(values)
 
-    return SceneBatch(*(column(field.name) for field in fields(SceneBatch)))
+def _padded(values: torch.Tensor, most: int, fill: int | bool) -> torch.Tensor:
+    """(N, S, …) -> (N, most, …), missing sources filled up."""
+    missing = (len(values), most - values.shape[1], *values.shape[2:])
+    return torch.cat([values, values.new_full(missing, fill)], 1) if missing[1] else values

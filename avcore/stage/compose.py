@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 from scipy.signal import lfilter
@@ -20,6 +22,7 @@ from avcore.stage.scene import (
     SceneConfig,
     Source,
     Sprite,
+    TalkingBank,
 )
 from avcore.support import AvcoreError
 
@@ -113,11 +116,11 @@ class Stage:
             )
         )
         classes = rng.choice(len(bank.classes), seen + unseen, replace=not config.distinct)
-        parts = []
+        parts: list[tuple[str, int, Sprite | None, Performance, np.ndarray | None]] = []
         for number, place in enumerate(places(config, seen, rng)):
             if number >= seen - talking:
-                sprite, performance = bank.talker(rng, split, whole)
                 kind, class_id = "talker", -1
+                sprite, performance = cast(TalkingBank, bank).talker(rng, split, whole)
             else:
                 class_id, kind = int(classes[number]), "object"
                 sprite = bank.sprite(class_id, rng, split)
@@ -129,7 +132,7 @@ class Stage:
             parts.append(("object", class_id, None, performance, None))
         things = [part[1] for part in parts[:seen] if part[0] == "object"]
         for class_id in rng.permutation(things)[:named].tolist():
-            performance = _later(
+            performance = later(
                 bank.speak(class_id, rng, split, config.duration), config.margin, whole
             )
             parts.append(("name", class_id, None, performance, None))
@@ -160,7 +163,7 @@ class Stage:
         return Part(source, sprite, performance, place)
 
 
-def _later(performance: Performance, margin: float, whole: float) -> Performance:
+def later(performance: Performance, margin: float, whole: float) -> Performance:
     """The same performance, `margin` s later in a longer stretch of `whole` s."""
     if margin == 0:
         return performance
@@ -168,16 +171,18 @@ def _later(performance: Performance, margin: float, whole: float) -> Performance
     drive = np.zeros(total, np.float32)
     drive[before : before + len(performance.drive)] = performance.drive[: total - before]
 
-    def render(rate: int) -> np.ndarray:
-        sound = performance.render(rate)
-        out = np.zeros(round(whole * rate), np.float32)
-        out[round(margin * rate) :][: len(sound)] = sound
-        return out
-
+    render = partial(_render_later, performance, margin, whole)
     words = tuple(replace(w, start=w.start + margin, end=w.end + margin) for w in performance.words)
     return replace(
         performance, drive=drive, onsets=performance.onsets + margin, render=render, words=words
     )
+
+
+def _render_later(performance: Performance, margin: float, whole: float, rate: int) -> np.ndarray:
+    sound = performance.render(rate)
+    out = np.zeros(round(whole * rate), np.float32)
+    out[round(margin * rate) :][: len(sound)] = sound
+    return out
 
 
 def places(config: SceneConfig, count: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -244,6 +249,8 @@ def _standing(path: np.ndarray) -> list[slice]:
 
 def _paint(part: Part, number: int, moment: slice, frames: np.ndarray, masks: np.ndarray) -> None:
     """Draw one part in frames in which it stands still, in place."""
+    if part.place is None or part.sprite is None:
+        return
     size = frames.shape[1]
     x, y, radius = part.place[moment.start]
     reach = 1.2 * radius

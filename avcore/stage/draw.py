@@ -35,9 +35,12 @@ class Paint:
         value = rng.uniform(0.3, 1.0, 3)
         ramp = np.abs((hue[:, None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
         colours = value[:, None] * (1 - saturation[:, None] * (1 - np.clip(ramp, 0, 1)))
+        body, second, accent = colours.astype(np.float32)
         angle, frequency = rng.uniform(0, np.pi), rng.uniform(4, 11)
         return cls(
-            *colours.astype(np.float32),
+            body,
+            second,
+            accent,
             pattern=("plain", "stripes", "dots")[rng.integers(3)],
             wave=(frequency * np.array([np.cos(angle), np.sin(angle)])).astype(np.float32),
             phase=float(rng.uniform(0, 2 * np.pi)),

@@ -176,6 +176,15 @@ class AssetBank(Protocol):
         """The class's spoken name, said once by some voice within `duration` s."""
 
 
+class TalkingBank(AssetBank, Protocol):
+    """An asset bank that has talking faces besides."""
+
+    def talker(
+        self, rng: np.random.Generator, split: str, duration: float
+    ) -> tuple[Sprite, Performance]:
+        """A face whose mouth follows its voice, over `duration` s."""
+
+
 @dataclass(frozen=True)
 class Source:
     """The truth about one source of a scene.
@@ -259,7 +268,7 @@ class Scene:
             and (class_id is None or source.class_id == class_id)
             for source in self.sources
         ]
-        return self.masks[chosen].any(0)
+        return np.logical_or.reduce(self.masks[chosen])
 
     def boxes(self) -> np.ndarray:
         """(S, T, 4) int: x0, y0, x1, y1 in pixels (end excluded), zeros where not seen."""

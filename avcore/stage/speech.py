@@ -8,6 +8,7 @@ textbook averages of Peterson and Barney (1952), rounded; everything else is set
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -259,7 +260,7 @@ def performance(utterance: Utterance) -> Performance:
     return Performance(
         drive=mouth(utterance),
         onsets=np.array([word.start for word in utterance.words]),
-        render=lambda rate: render(utterance, rate),
+        render=partial(render, utterance),
         words=utterance.words,
         voice=utterance.voice.name,
     )

@@ -17,7 +17,8 @@ FORMAT = "avcore checkpoint 1"
 def save_checkpoint(model: nn.Module, path: str | Path, **extra: Any) -> None:
     """Write the weights of `model`, and plain values or tensors in `extra`, to `path`.
 
-    The file appears only when it is whole; an error leaves an older one as it was.
+    The file appears only when it is whole; an error (`CheckpointError` where the disk is full)
+    leaves an older one as it was.
     """
     write(path, {"model": model.state_dict(), "extra": extra})
 
@@ -41,9 +42,21 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> dict[str, Any]:
 
 
 def write(path: str | Path, content: dict[str, Any]) -> None:
-    """Save `content` with the mark of our format."""
-    with atomic_write(path, "wb") as file:
-        torch.save({"format": FORMAT, **content}, file)
+    """Save `content` with the mark of our format.
+
+    Raises
+    ------
+    CheckpointError
+        When it cannot be written, such as to a full disk; what was there before stays whole.
+    """
+    try:
+        with atomic_write(path, "wb") as file:
+            torch.save({"format": FORMAT, **content}, file)
+    except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
+        cause = error if isinstance(error, OSError) else error.__context__
+        reason = getattr(cause, "strerror", None) or "is the disk full?"
+        kept = "; the last one there is whole" if Path(path).is_file() else ""
+        raise CheckpointError(f"{path} could not be written ({reason}){kept}") from error
 
 
 def read(path: str | Path) -> dict[str, Any]:

@@ -45,8 +45,9 @@ class Explorer(View):
         sliders = slider_html(
             {name: list(each) for name, each in self.values.items()}, self.buttons
         )
-        if all(made is not None for made in figures):
-            return stepped(figures, sliders, self.caption or figures[0].caption, self.alt)
+        made = [figure for figure in figures if figure is not None]
+        if len(made) == len(figures):
+            return stepped(made, sliders, self.caption or made[0].caption, self.alt)
         return panels([markup_of(result) for result in self.results()], sliders, self.caption)
 
     def widget(self) -> Any:

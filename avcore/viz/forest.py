@@ -13,17 +13,21 @@ HEIGHT, MIDDLE, BASE = 62, 34, 46  # pixels: of all, of the interval, of the axi
 
 
 def forest(record: Mapping[str, Any], width: int = 190) -> str:
-    """Draw a record's differences, their mean and its interval, as SVG of `width` pixels."""
+    """Draw a record's differences, their mean and its interval, as SVG of `width` pixels.
+
+    What the claim says is tinted: from the smallest effect that counts outwards, or, where it
+    says "equal", within it.
+    """
     values, interval = list(record["differences"]), record.get("interval")
     if not values:
         return '<span class="av-none">no runs</span>'
-    margin = record.get("margin", 0.0)
-    low, high = _range([0.0, -margin, margin, *values, *(interval or ())])
+    effect = record.get("effect", 0.0)
+    low, high = _range([0.0, -effect, effect, *values, *(interval or ())])
 
     def x(value: float) -> float:
         return round((value - low) / (high - low) * width, 1)
 
-    claimed = {"higher": (0, high), "lower": (low, 0), "equal": (-margin, margin)}
+    claimed = {"higher": (effect, high), "lower": (low, -effect), "equal": (-effect, effect)}
     left, right = map(x, claimed[record.get("direction", "higher")])
     parts = [f'<rect class="av-side" x="{left}" width="{right - left:.1f}" height="{BASE}"/>']
     parts.append(f'<line class="av-zero" x1="{x(0)}" x2="{x(0)}" y1="0" y2="{BASE}"/>')

@@ -15,7 +15,9 @@ _RING = '<circle cx="10" cy="10" r="8"/>'
 ICONS = {
     "reproduced": _RING + '<path d="M6.2 10.4l2.6 2.6 5-5.6"/>',
     "contradicted": _RING + '<path d="M7 7l6 6M13 7l-6 6"/>',
+    "no effect that counts": _RING + '<path d="M6.5 8.3h7M6.5 11.7h7"/>',
     "inconclusive": _RING + '<path d="M6 11c1.3-2.4 2.7-2.4 4-1s2.7 1.4 4-1"/>',
+    "not testable here": _RING + '<path d="M5 15L15 5"/>',
     "not judged": _RING + '<path d="M7 10h6"/>',
 }
 COLUMNS = ("Claim", "Says", "Paper’s figures", "Difference", "Verdict")
@@ -23,7 +25,7 @@ _NEEDED = ("id", "sentence", "seeds", "differences", "verdict")
 
 
 def claim_table(records: Sequence[Record] | Mapping[str, Record], caption: str = "") -> Html:
-    """One row a claim: its sentence, the paper's figures, the differences, the verdict.
+    """One row per claim: its sentence, the paper's figures, the differences, the verdict.
 
     Parameters
     ----------
@@ -42,8 +44,9 @@ def claim_table(records: Sequence[Record] | Mapping[str, Record], caption: str =
         return Html(output("<p>No claims are recorded yet.</p>", kind="table"))
     rows = [_row(_checked(record)) for record in chosen]
     note = (
-        "Circles are seeds, the diamond is their mean, the bar its 95 % bootstrap interval; the"
-        " tinted side is what the claim says."
+        "Circles are seeds, the diamond is their mean, the bar its 95 % t interval (90 % where"
+        " the claim is equality); what the claim says is tinted, from the smallest effect that"
+        " counts on."
     )
     return Html(table(rows, COLUMNS, f"{caption} {note}".strip()))
 
@@ -64,7 +67,8 @@ def claim_card(record: Record | None) -> Html:
     facts = "".join(
         f"<dt>{name}</dt><dd>{value}</dd>" for name, value in _facts(record).items() if value
     )
-    explained = f"<p>{text(record['explanation'])}</p>" if record.get("explanation") else ""
+    told = [record.get("stale"), record.get("explanation")]
+    explained = "".join(f"<p>{text(words)}</p>" for words in told if words)
     body = (
         f"<header><span><b>{text(record['id'])}</b> · {text(record.get('paper', ''))}</span>"
         f"{verdict_html(record['verdict'])}</header>"
@@ -93,12 +97,28 @@ def _checked(record: Record) -> Record:
 def _row(record: Record) -> list[str]:
     paper = text(record.get("paper", ""))
     return [
-        f"{text(record['id'])}<small>{paper}</small>",
+        f"{text(record['id'])}<small>{paper}{text(_kind(record, ', '))}</small>",
         text(record["sentence"]),
         _reported(record),
         f"{_difference(record)}{forest(record) if record['differences'] else ''}",
-        verdict_html(record["verdict"]),
+        f"{verdict_html(record['verdict'])}<small>{text(_beside(record))}</small>",
     ]
+
+
+def _kind(record: Record, before: str = "") -> str:
+    """What sort of claim it is, unless it is the paper's own."""
+    kind = record.get("kind", "paper")
+    return "" if kind == "paper" else f"{before}{kind}"
+
+
+def _beside(record: Record) -> str:
+    """What a reader must know beside the verdict."""
+    notes = [record.get("stale") or ""]
+    if record["verdict"] == "not testable here":
+        notes += [f"Gate: {gate}." for gate in record.get("gates_failed", ())]
+    if (record.get("holm") or {}).get("survives") is False:
+        notes.append("It does not survive Holm’s correction.")
+    return " ".join(filter(None, notes))
 
 
 def _difference(record: Record) -> str:
@@ -106,9 +126,16 @@ def _difference(record: Record) -> str:
         return '<span class="av-none">no runs</span>'
     between = f" {span(*record['interval'])}" if record.get("interval") else ""
     count = len(record["seeds"])
-    metric = f"{text(record['metric'])}, " if record.get("metric") else ""
-    seeds = "1 seed" if count == 1 else f"{count} seeds"
-    return f"{number(record['mean_difference'])}{between}<small>{metric}{seeds}</small>"
+    told = [_metric(record), "1 seed" if count == 1 else f"{count} seeds"]
+    if record.get("sign_test") is not None:
+        told.append(f"sign test p = {number(record['sign_test'])}")
+    beside = f"<small>{', '.join(filter(None, told))}</small>"
+    return f"{number(record['mean_difference'])}{between}{beside}"
+
+
+def _metric(record: Record) -> str:
+    sides = [record.get("treatment"), record.get("baseline")]
+    return text(" − ".join(dict.fromkeys(side["metric"] for side in sides if side)))
 
 
 def _reported(record: Record) -> str:
@@ -122,15 +149,58 @@ def _reported(record: Record) -> str:
 
 
 def _facts(record: Record) -> dict[str, str]:
-    compared = [record.get("treatment"), record.get("baseline")]
-    chance = record.get("sign_test")
+    effect = record.get("effect")
     return {
-        "Compared": text(f"{compared[0]} against {compared[1]}") if all(compared) else "",
+        "Kind": text(_kind(record)),
+        "Compared": text(_compared(record)),
+        "Counts from": number(effect) if effect else "",
         "Difference": _difference(record),
-        "Sign test": f"p = {number(chance)}" if chance is not None else "",
+        "Tests": _tests(record),
+        "Gates": text("; ".join(f"failed: {gate}" for gate in record.get("gates_failed") or ())),
+        "Noise": _noise(record),
         "Paper": _reported(record),
         "Ran": _ran(record),
+        "Before": "".join(
+            f"<div>{_earlier(each)}</div>" for each in record.get("superseded") or ()
+        ),
     }
+
+
+def _compared(record: Record) -> str:
+    sides = [record.get("treatment"), record.get("baseline")]
+    if not all(sides):
+        return ""
+    names = ("variant",) if sides[0]["metric"] == sides[1]["metric"] else ("variant", "metric")
+    return " against ".join(", ".join(side[name] for name in names) for side in sides)
+
+
+def _tests(record: Record) -> str:
+    if record.get("p_value") is None:
+        return ""
+    told = f"t test p = {number(record['p_value'])}"
+    if holm := record.get("holm"):
+        survives = {True: ": the verdict survives", False: ": the verdict does not survive"}
+        told += f"; after Holm’s correction over {holm['claims']} claims p = "
+        told += number(holm["p_value"]) + survives.get(holm["survives"], "")
+    return told
+
+
+def _noise(record: Record) -> str:
+    """How far one seed moved when it was run again with another number of threads."""
+    if not (noise := record.get("noise")):
+        return ""
+    once, again = noise["threads"]
+    seed, spread = noise["seed"], number(noise["spread"])
+    return f"{spread} between two runs of seed {seed}, with {once} and with {again} threads"
+
+
+def _earlier(superseded: Record) -> str:
+    """A verdict that earlier code or an earlier design led to."""
+    seeds = ", ".join(map(str, superseded["seeds"]))
+    commit = str(superseded.get("commit") or "")[:12]
+    return text(
+        f"{superseded['verdict']} on seeds {seeds}" + (f", commit {commit}" if commit else "")
+    )
 
 
 def _ran(record: Record) -> str:

@@ -95,8 +95,8 @@ def spectrum(
 
 def _mel_middles(bands: int, low: float, high: float) -> np.ndarray:
     """Middles in Hz of `bands` bands that are equally wide on the HTK mel scale."""
-    ends = 2595 * np.log10(1 + np.array([low, high]) / 700)
-    return 700 * (10 ** (np.linspace(*ends, bands + 2)[1:-1] / 2595) - 1)
+    first, last = (2595 * np.log10(1 + hz / 700) for hz in (low, high))
+    return 700 * (10 ** (np.linspace(first, last, bands + 2)[1:-1] / 2595) - 1)
 
 
 def hertz(value: float) -> str:

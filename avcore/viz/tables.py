@@ -36,7 +36,7 @@ def results_table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> Html:
     rows
         Mappings with `quantity` (plain text), and any of: `paper` (a number; None is shown as
         not available), `source` of the paper's figure, `run` (a number), `recorded` (one number
-        a seed, or a mapping with `mean`, `interval` and `n`), `differences` (a text or several),
+        per seed, or a mapping with `mean`, `interval` and `n`), `differences` (a text or several),
         `unit`.
     caption
         What to see.
@@ -46,7 +46,7 @@ def results_table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> Html:
     AvcoreError
         For a row without `quantity`, an unknown key, or numbers that are not finite.
     """
-    note = "Intervals are 95 % bootstrap intervals of the mean over seeds."
+    note = "Intervals are 95 % t intervals of the mean over seeds."
     return Html(table([_row(row) for row in rows], COLUMNS, f"{caption} {note}".strip()))
 
 
@@ -105,10 +105,10 @@ def _recorded(recorded: Any, unit: str) -> str:
     if isinstance(recorded, Mapping):
         mean, interval, n = recorded["mean"], recorded.get("interval"), recorded["n"]
     else:
-        from avcore.claims.statistics import bootstrap_interval  # needs scipy
+        from avcore.claims.statistics import t_interval  # needs scipy
 
         values = finite(np.asarray(recorded, dtype=float), "a row's recorded runs")
-        mean, interval, n = float(values.mean()), bootstrap_interval(values), len(values)
+        mean, interval, n = float(values.mean()), t_interval(values), len(values)
     between = f" {span(*interval)}" if interval else ""
     seeds = "1 seed" if n == 1 else f"{n} seeds"
     return f"{number(mean, unit)}{between} <small>{seeds}</small>"

@@ -68,7 +68,8 @@ def chapter_inputs(layout: Layout, chapter: str) -> list[str]:
     modules = imported_modules(layout.root, code)
     files = [*modules, layout.root / "constraints.txt", Path(__file__).with_name("execute.py")]
     if USES_RESULTS.search(code):
-        files += sorted(layout.results.glob("*/*.json"))
+        records = sorted(layout.results.glob("*/*.json"))
+        files += [path for path in records if not path.name.endswith(".partial.json")]
     lines = [f"{_hash(code.encode())}  code cells of {chapter}", *_hash_lines(layout, files)]
     return lines + media_lines(layout, modules)
 

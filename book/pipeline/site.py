@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 
+from avcore.claims import registry
 from avcore.support import atomic_write
 
 from .execute import ANSI, code_cells
@@ -43,6 +44,7 @@ def build_site(layout: Layout) -> None:
     run_jupyter_book(layout, source, site)
     html = site / "_build" / "html"
     offer_sources(layout, html)
+    registry(html / "claims.json", layout.results)
     publish(html, layout.html, label=layout.scale)
     unfinished.unlink()
 

@@ -10,7 +10,7 @@
 `training`     the loop; `evaluation` its scores, as coded and without their pathologies
 `localizers`   localisation without masks, to compare with
 `experiments`  claims A1 to A8
-`real`         the published networks on AVSBench: build, train, evaluate, load
+`listening`    the networks for AVSBench; `task` their training and scores there
 """
 
 from avcore.papers.avs.evaluation import f_by_batch, other_sounds, scores, trivial

@@ -57,8 +57,8 @@ def make_data(
         maker.draw(split, count, workers=workers)
         for split, count in zip(("train", "val", "test"), counts, strict=True)
     ]
-    heard = [replace(part, heard=listen(namer.listener, part.heard)) for part in parts]
-    return Data(*heard, silence(namer, maker.stage.config.sample_rate))
+    train, val, test = (replace(p, heard=listen(namer.listener, p.heard)) for p in parts)
+    return Data(train, val, test, silence(namer, maker.stage.config.sample_rate))
 
 
 def silence(namer: Namer, sample_rate: int = 16_000) -> Tensor:

@@ -38,7 +38,7 @@ class VideoSelfAttention(TPAVI):
         super().__init__(channels)
         del self.align_channel
 
-    def forward(self, x: Tensor, audio: Tensor | None = None) -> tuple[Tensor, None]:
+    def forward(self, x: Tensor, audio: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Features x (B, C, T, H, W) -> z like x, and no sound."""
         return super().forward(x, None)
 

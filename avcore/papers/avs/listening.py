@@ -7,21 +7,17 @@ stochastic depth (published: 0.1).
 
 from __future__ import annotations
 
-import hashlib
 import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from avcore.nn.official import only_tensors
-from avcore.nn.pvt import PVTv2
 from avcore.nn.vggish import VGGish
 from avcore.nn.weights import fill, read_any
-from avcore.papers.avs.model import BACKBONES, AVSModel, ResNet50, Segmented
+from avcore.papers.avs.model import BACKBONES, AVSModel, Segmented
 from avcore.papers.avs.small import FUSIONS, small_avs, small_listener
 from avcore.papers.avs.tpavi import TPAVI
 from avcore.support import AvcoreError, CheckpointError, choose
@@ -49,23 +45,46 @@ class Network:
         One of `NETWORKS`: "resnet50", "pvt_v2_b5", or the stage's small one.
     fusion, tpavi_stages
         What stands where the sound comes in, one of `FUSIONS`, and at which stages.
+    vggish, encoder
+        Files with the public weights of VGGish, which then stays as it is, as published, and of
+        the image network.
+    start
+        A checkpoint of an earlier training, such as S4 as a start for MS3. It brings all weights,
+        and its listener stays frozen if it was.
+    official
+        The authors' trained model, which hears by the VGGish of the file `vggish`.
     frozen
         Whether the listener stays as it is.
-    start
-        The earlier training that gave the first weights: its file's name and digest.
     """
 
     backbone: str = "resnet50"
     fusion: str = "TPAVI"
     tpavi_stages: tuple[int, ...] = STAGES
+    vggish: Path | None = None
+    encoder: Path | None = None
+    start: Path | None = None
+    official: Path | None = None
     frozen: bool = False
-    start: str | None = None
 
     def __post_init__(self) -> None:
         choose(NETWORKS, self.backbone, "backbone")
         choose(FUSIONS, self.fusion, "fusion")
         if not set(self.tpavi_stages) <= set(STAGES):
             raise AvcoreError(f"the stages are {STAGES}, got {self.tpavi_stages}")
+        files = (self.vggish, self.encoder, self.official)
+        if self.start and any(files):
+            raise AvcoreError("a start brings all weights; leave out those of VGGish and encoder")
+        if self.backbone == "small" and any(files):
+            raise AvcoreError("the small networks have no public weights; choose another backbone")
+        if self.vggish and not self.hears:
+            raise AvcoreError(f"{self.fusion!r} hears nothing; leave out the weights of VGGish")
+        if self.official and not self.vggish:
+            raise AvcoreError("the authors' model needs the public VGGish to hear by: vggish=FILE")
+
+    @property
+    def hears(self) -> bool:
+        """Whether the sound matters to it."""
+        return self.fusion in HEARING
 
 
 class SmallListener(nn.Module):
@@ -102,125 +121,75 @@ class Listening(nn.Module):
         return self.model(frames, None if self.listener is None else self.listener(heard))
 
 
-def build(
-    backbone: str = "resnet50",
-    vggish: str | Path | None = None,
-    encoder: str | Path | None = None,
-    start: str | Path | None = None,
-    seed: int = 0,
-    fusion: str = "TPAVI",
-    tpavi_stages: Sequence[int] = STAGES,
-) -> Listening:
+def build(network: Network, seed: int = 0) -> Listening:
     """The network for AVSBench.
 
-    Parameters
-    ----------
-    backbone, fusion, tpavi_stages
-        See `Network`.
-    vggish, encoder
-        Files with the public weights of VGGish, which are then frozen as published, and of the
-        image network. What has no file begins at random and learns along, and a warning says
-        where to find one. The small networks have no public weights.
-    start
-        A checkpoint of an earlier training, such as S4 as a start for MS3. It brings all weights,
-        and its listener stays frozen if it was.
+    What has no file of weights begins at random and learns along; of a published network a
+    warning then says where to find one.
 
     Raises
     ------
-    AvcoreError
-        For unknown names, weights for the small one or of a listener that is not there, or other
-        weights beside a start.
     CheckpointError
         When a file is missing, damaged or of another model.
     """
-    hears, published = fusion in HEARING, backbone != "small"
-    frozen = published and vggish is not None
-    network = Network(backbone, fusion, tuple(sorted(tpavi_stages)), frozen)
-    given = {"vggish": vggish, backbone: encoder}
-    weights = any(path is not None for path in given.values())
-    if start is not None:
-        if weights:
-            raise AvcoreError("a start brings all weights; leave out those of VGGish and encoder")
-        return _started(network, start)
-    if weights and not published:
-        raise AvcoreError("the small networks have no public weights; choose another backbone")
-    if vggish is not None and not hears:
-        raise AvcoreError(f"with {fusion} nothing is heard; leave out the weights of VGGish")
+    if network.start is not None:
+        return _started(network, network.start)
+    if network.official is not None:
+        return _official(network)
+    network = replace(network, frozen=network.frozen or network.vggish is not None)
     with seeded(seed):
         whole = _assemble(network)
-    parts = {"vggish": whole.listener, backbone: whole.model.encoder}
-    for name, path in given.items():
+    parts = {"vggish": whole.listener, network.backbone: whole.model.encoder}
+    files = {"vggish": network.vggish, network.backbone: network.encoder}
+    for name, path in files.items():
+        part = parts[name]
+        if part is None or network.backbone == "small":
+            continue  # nothing is heard, or nothing is published
         if path is not None:
-            fill(parts[name], _public_weights(parts[name], path, WHERE[name]), path)
-        elif published and parts[name] is not None:
+            fill(part, _public_weights(part, path, WHERE[name]), path)
+        else:
             message = f"{name} starts from random weights and learns along; {WHERE[name]}"
             warnings.warn(message, stacklevel=2)
     return whole
 
 
-def load(path: str | Path) -> tuple[Listening, dict[str, Any]]:
-    """The network of a training, in evaluation mode, and that run's conditions (see `real.Run`).
-
-    Raises
-    ------
-    CheckpointError
-        When the file is missing, damaged, or not of a training on AVSBench.
-    """
-    content = read(path)
-    run = content.get("settings", {})
-    names = [field.name for field in fields(Network)]
-    if any(name not in run for name in names):
-        raise CheckpointError(f"{path} is not of a training on AVSBench")
-    with seeded(0):
-        whole = _assemble(Network(**{name: run[name] for name in names}))
-    fill(whole, content["model"], path)
-    return whole.eval(), run
-
-
-def official(path: str | Path, backbone: str, vggish: str | Path) -> Listening:
-    """The authors' trained model with the public VGGish, in evaluation mode.
-
-    Raises
-    ------
-    AvcoreError
-        For a backbone other than "resnet50" and "pvt_v2_b5".
-    CheckpointError
-        When a file is missing, damaged or of another model.
-    """
+def _official(network: Network) -> Listening:
+    """The authors' trained model with the public VGGish."""
     where, heard = WHERE["avs"], WHERE["vggish"]
-    model = AVSModel.from_official(only_tensors(read_any(path, where), path, where), backbone)
+    path, vggish = network.official or "", network.vggish or ""
+    weights = only_tensors(read_any(path, where), path, where)
+    model = AVSModel.from_official(weights, network.backbone)
     listener = VGGish.from_official(only_tensors(read_any(vggish, heard), vggish, heard))
     stages = tuple(int(stage) for stage in model.tpavi)
-    return Listening(model, listener, Network(backbone, "TPAVI", stages, frozen=True)).eval()
+    return Listening(model, listener, replace(network, tpavi_stages=stages, frozen=True)).eval()
 
 
 def _assemble(network: Network) -> Listening:
-    """The network with random weights; the published heads begin small, as published."""
+    """The network with random weights."""
+    ear: type[nn.Module]
     if network.backbone == "small":
         model, ear = small_avs(network.fusion), SmallListener
     else:
-        encoder = ResNet50() if network.backbone == "resnet50" else PVTv2()
         block = FUSIONS[network.fusion]
-        stages = STAGES if block else ()
-        widths = BACKBONES[network.backbone]
-        model = AVSModel(encoder, widths, tpavi_stages=stages, fusion=block or TPAVI)
+        model = AVSModel.published(network.backbone, STAGES if block else (), block or TPAVI)
         ear = VGGish
-        for convolution in (layer for head in model.heads for layer in head):
-            nn.init.normal_(convolution.weight, std=0.01)
     for stage in set(model.tpavi) - {str(stage) for stage in network.tpavi_stages}:
         del model.tpavi[stage]
-    return Listening(model, ear() if network.fusion in HEARING else None, network)
+    return Listening(model, ear() if network.hears else None, network)
 
 
-def _started(network: Network, start: str | Path) -> Listening:
+def _started(network: Network, start: Path) -> Listening:
     """The network with the weights of an earlier training, and its listener frozen if it was."""
-    whole, run = load(start)
+    content = read(start)
+    run = content.get("settings", {})
     for name in ("backbone", "fusion", "tpavi_stages"):
+        if name not in run:
+            raise CheckpointError(f"{start} is not of a training of avs")
         if (wanted := getattr(network, name)) != run[name]:
             raise CheckpointError(f"{start} is of a run with {name}={run[name]}, not {wanted}")
-    with open(start, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:8]
-    whole.network = replace(whole.network, start=f"{Path(start).name} ({digest})")
+    with seeded(0):
+        whole = _assemble(replace(network, frozen=run["frozen"]))
+    fill(whole, content["model"], start)
     return whole
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from avcore.metrics.checks import mask_tensor
 from avcore.support import AvcoreError, choose
 
 DISTANCES = ("kl", "euclidean", "cosine")
@@ -29,7 +30,8 @@ def first_frame_bce(logits: Tensor, target: Tensor) -> Tensor:
     Raises
     ------
     AvcoreError
-        When the frames are not so many clips of equal length, or sizes differ.
+        When the frames are not so many clips of equal length, sizes differ, or the target holds
+        other numbers than 0 and 1.
     """
     target = target.reshape(len(target), 1, *target.shape[-2:])
     if len(logits) % len(target):
@@ -44,12 +46,13 @@ def all_frames_bce(logits: Tensor, target: Tensor) -> Tensor:
     Raises
     ------
     AvcoreError
-        When the two differ in shape.
+        When the two differ in shape, or the target holds other numbers than 0 and 1.
     """
     if logits.shape != target.shape:
         raise AvcoreError(
             f"logits and masks differ: {tuple(logits.shape)} and {tuple(target.shape)}"
         )
+    target = mask_tensor(target, "the target")
     return functional.binary_cross_entropy_with_logits(logits, target.to(logits.dtype))
 
 
@@ -107,7 +110,7 @@ def avm_loss(
 
 def _masked_mean(logits: Tensor, features: Tensor, cosine: bool, threshold: bool) -> Tensor:
     """Mean of the features under the predicted mask, (B·T, C)."""
-    size = features.shape[-2:]
+    size = (features.shape[-2], features.shape[-1])
     if cosine:
         mask = functional.adaptive_avg_pool2d(logits.sigmoid(), size)
     else:

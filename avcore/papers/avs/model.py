@@ -138,6 +138,35 @@ class AVSModel(nn.Module):
         )
 
     @classmethod
+    def published(
+        cls,
+        backbone: str = "resnet50",
+        tpavi_stages: Sequence[int] = (0, 1, 2, 3),
+        fusion: Callable[[int], nn.Module] = TPAVI,
+    ) -> AVSModel:
+        """The published architecture with random weights; its heads begin as N(0, 0.01²).
+
+        Parameters
+        ----------
+        backbone
+            "resnet50" (of torchvision) or "pvt_v2_b5".
+        tpavi_stages, fusion
+            See the class; the published networks have TPAVI at all stages.
+
+        Raises
+        ------
+        AvcoreError
+            For another backbone.
+        """
+        widths = choose(BACKBONES, backbone, "backbone")
+        encoder = ResNet50() if backbone == "resnet50" else PVTv2()
+        model = cls(encoder, widths, tpavi_stages=tpavi_stages, fusion=fusion)
+        for head in model.heads:
+            for convolution in head.children():
+                nn.init.normal_(convolution.get_parameter("weight"), std=0.01)
+        return model
+
+    @classmethod
     def from_official(cls, state_dict: dict[str, Tensor], backbone: str = "resnet50") -> AVSModel:
         """The published model with its weights, in evaluation mode.
 
@@ -149,14 +178,13 @@ class AVSModel(nn.Module):
             When it is no state dict, or a weight is missing, unknown or of another shape; it is
             named.
         """
-        widths = choose(BACKBONES, backbone, "backbone")
+        choose(BACKBONES, backbone, "backbone")
         official = only_tensors(state_dict, "this")
-        renamed = {_rename(key): value for key, value in official.items()}
-        renamed.pop(None, None)
+        named = ((_rename(key), value) for key, value in official.items())
+        renamed = {name: value for name, value in named if name is not None}
         stages = sorted({int(key.split(".")[1]) for key in renamed if key.startswith("tpavi.")})
         with torch.device("meta"):
-            encoder = ResNet50() if backbone == "resnet50" else PVTv2()
-            model = cls(encoder, widths, tpavi_stages=stages)
+            model = cls.published(backbone, stages)
         fill(model, renamed, "this state dict", assign=True)
         return model.eval()
 

@@ -19,7 +19,7 @@ from avcore.papers.avs.small import WIDTHS, SmallEncoder, small_listener
 from avcore.papers.avs.tpavi import AUDIO_CHANNELS
 from avcore.stage import STILL, AssetBank, SceneBatch, Stage, render
 from avcore.support import by_scale
-from avcore.training import Shuffled, TrainConfig, fit, seeded
+from avcore.training import Shuffled, TrainConfig, fit, predict, seeded
 
 SCENES = replace(STILL, size=64, objects=(1, 1), sounding=(1, 1))
 ELSEWHERE = 7_000_000  # added to the seed, so that these scenes are no others' scenes
@@ -93,8 +93,9 @@ def teach(
 
     def loss_fn(model: nn.Module, batch: Named) -> dict[str, Tensor]:
         seen, heard = model(batch.image, batch.mel)
+        each = [functional.cross_entropy(logits, batch.seen) for logits in seen]
         parts = {
-            "seen": sum(functional.cross_entropy(logits, batch.seen) for logits in seen),
+            "seen": torch.stack(each).sum(),
             "heard": functional.binary_cross_entropy_with_logits(heard, batch.heard),
         }
         return {"loss": parts["seen"] + parts["heard"], **parts}
@@ -103,11 +104,7 @@ def teach(
     return model.eval()
 
 
-@torch.no_grad()
 def listen(listener: nn.Module, mel: Tensor, batch: int = 256) -> Tensor:
     """What a listener that learns no more makes of log-mel (N, T, …): (N, T, 128), on the CPU."""
-    listener.eval()
-    device = next(listener.parameters()).device
-    parts = mel.flatten(0, 1).split(batch)
-    features = torch.cat([listener(part.to(device)).cpu() for part in parts])
+    features = predict(listener, mel.flatten(0, 1), lambda model, part: model(part), batch)
     return features.unflatten(0, mel.shape[:2])

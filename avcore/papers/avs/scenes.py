@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from avcore.audio import log_mel
 from avcore.stage import SPLITS, AssetBank, Scene, SceneConfig, SceneDataset, Stage
@@ -103,7 +103,7 @@ class ClipMaker:
         on[np.arange(len(on)), rng.integers(SECONDS, size=len(on))] = True
         on &= np.array([source.sounding for source in scene.sources])[:, None]
         gates = _gates(on, self.setting.config.sample_rate)
-        masks = (scene.masks & on[:, :, None, None]).any(0)
+        masks = np.logical_or.reduce(scene.masks & on[:, :, None, None])
         return replace(scene, stems=scene.stems * gates), masks
 
     def draw(self, split: str, count: int, start: int = 0, workers: int = 0) -> Clips:
@@ -113,7 +113,7 @@ class ClipMaker:
         numbered = _Numbered(SceneDataset(self.stage, split, count, start))
         collate = partial(self._collate, split)
         loader = DataLoader(numbered, batch_size=32, num_workers=workers, collate_fn=collate)
-        parts = list(loader)
+        parts: list[Clips] = list(loader)
         return Clips(*(torch.cat([getattr(p, name) for p in parts]) for name in _FIELDS))
 
     def _collate(self, split: str, numbered: list[tuple[int, Scene]]) -> Clips:
@@ -130,7 +130,7 @@ class ClipMaker:
 _FIELDS = tuple(Clips.__annotations__)
 
 
-class _Numbered:
+class _Numbered(Dataset[tuple[int, Scene]]):
     """A data set whose items come with their index in the split."""
 
     def __init__(self, scenes: SceneDataset) -> None:
@@ -140,7 +140,7 @@ class _Numbered:
         return len(self.scenes)
 
     def __getitem__(self, index: int) -> tuple[int, Scene]:
-        return self.scenes.start + index, self.scenes[index]
+        return self.scenes.start + index, self.scenes.scene(index)
 
 
 def hear(waveform: Tensor) -> Tensor:

@@ -39,9 +39,10 @@ class TPAVI(nn.Module):
         self.theta = nn.Conv3d(channels, inner, 1)
         self.phi = nn.Conv3d(channels, inner, 1)
         self.g = nn.Conv3d(channels, inner, 1)
-        self.W_z = nn.Sequential(nn.Conv3d(inner, channels, 1), nn.BatchNorm3d(channels))
-        nn.init.zeros_(self.W_z[1].weight)  # begins as the identity, then the normalisation
-        nn.init.zeros_(self.W_z[1].bias)
+        norm = nn.BatchNorm3d(channels)
+        self.W_z = nn.Sequential(nn.Conv3d(inner, channels, 1), norm)
+        nn.init.zeros_(norm.weight)  # begins as the identity, then the normalisation
+        nn.init.zeros_(norm.bias)
         self.norm_layer = nn.LayerNorm(channels)
 
     @classmethod
@@ -96,9 +97,9 @@ class TPAVI(nn.Module):
             raise AvcoreError(f"audio must be {wanted}, got {tuple(audio.shape)}")
 
 
-def _matrix(conv: nn.Conv3d) -> tuple[Tensor, Tensor]:
+def _matrix(conv: nn.Module) -> tuple[Tensor, Tensor]:
     """Weight (outputs, inputs) and bias of a 1×1×1 convolution."""
-    return conv.weight.flatten(1), conv.bias
+    return conv.get_parameter("weight").flatten(1), conv.get_parameter("bias")
 
 
 def published_form(block: TPAVI, x: Tensor, audio: Tensor) -> Tensor:

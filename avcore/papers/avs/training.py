@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from avcore.papers.avs.losses import DISTANCES, TARGETS, all_frames_bce, avm_los
 from avcore.papers.avs.model import AVSModel
 from avcore.papers.avs.scenes import Clips
 from avcore.support import AvcoreError, choose
-from avcore.training import History, Shuffled, TrainConfig, fit
+from avcore.training import History, TrainConfig, fit, predict, shuffled
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def total_loss(model: nn.Module, batch: Clips, recipe: Recipe) -> dict[str, Tens
             raise AvcoreError("matching needs a network that hears; none of its stages does")
         parts["matching"] = avm_loss(
             out.logits,
-            *zip(*pairs, strict=True),
+            [sound for sound, _ in pairs],
+            [features for _, features in pairs],
             distance=recipe.distance,
             target=recipe.target,
             normalise=recipe.normalise,
@@ -101,18 +103,15 @@ def train(
     def loss_fn(model: nn.Module, batch: Clips) -> dict[str, Tensor]:
         return total_loss(model, batch, recipe)
 
-    return fit(model, loss_fn, Shuffled(clips, config.batch_size, config.seed), config, **fit_args)
+    return fit(model, loss_fn, shuffled(clips, config), config, **fit_args)
 
 
-@torch.no_grad()
 def segment(model: AVSModel, clips: Clips, batch: int = 16) -> Tensor:
     """Logits of every frame, (N, T, H, W), on the CPU; above 0 is marked."""
-    model.eval()
-    device = next(model.parameters()).device
-    parts = []
-    for start in range(0, len(clips), batch):
-        part = clips[start : start + batch]
-        frames = prepared(part.frames.to(device))
-        logits = model(frames, part.heard.to(device).flatten(0, 1)).logits
-        parts.append(logits[:, 0].unflatten(0, (-1, model.frames)).cpu())
-    return torch.cat(parts)
+    return predict(model, clips, segment_batch, batch)
+
+
+def segment_batch(model: nn.Module, batch: Any) -> Tensor:
+    """Logits (B, T, H, W) of a batch with `frames` and `heard`, on the model's device."""
+    logits = model(prepared(batch.frames), batch.heard.flatten(0, 1)).logits[:, 0]
+    return logits.unflatten(0, batch.frames.shape[:2])

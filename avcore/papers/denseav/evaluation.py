@@ -14,21 +14,19 @@ from avcore.papers.denseav.model import DenseAV, Features, mask_steps
 from avcore.papers.denseav.similarity import paired_volume, pooled_similarity
 from avcore.papers.denseav.training import Clips, Recipe, similarities
 from avcore.support import AvcoreError
+from avcore.training import predict
 
 BATCH = 64
 
 
-@torch.no_grad()
 def encode(model: DenseAV, clips: Clips) -> tuple[Features, Tensor]:
     """Features of all clips on the CPU, and the mask of their steps (N, T)."""
-    model.eval()
-    device = model.log_scale.device
-    parts = []
-    for start in range(0, len(clips), BATCH):
-        batch = clips[start : start + BATCH]
-        parts.append(model(batch.image.to(device).float() / 255, batch.heard.to(device)))
-    joined = [torch.cat([part[i] for part in parts]).cpu() for i in range(4)]
-    features = Features(*joined, model.log_scale.detach().cpu())
+
+    def function(model: DenseAV, batch: Clips) -> tuple[Tensor, ...]:
+        return model(batch.image.float() / 255, batch.heard)[:-1]
+
+    parts = predict(model, clips, function, BATCH)
+    features = Features._make([*parts, model.log_scale.detach().cpu()])
     return features, mask_steps(clips.mask, features.audio.shape[-1])
 
 

@@ -80,8 +80,8 @@ def make_data(
     for kind in kinds:
         learn = replace(KINDS[kind], objects=objects)
         scenes = render_splits(learn, KINDS[kind], counts, bank, seed, workers)
-        parts.append(Clips.of(scenes[0]))
-        val[kind], test[kind] = Prompted.of(scenes[1]), Prompted.of(scenes[2])
+        parts.append(Clips.of(scenes.train))
+        val[kind], test[kind] = Prompted.of(scenes.val), Prompted.of(scenes.test)
     return Data(join(parts), val, test)
 
 
@@ -234,15 +234,16 @@ def warm_up_experiment(
 def baseline_maps(
     model: DenseAV, prompted: Prompted, features: Features, mask: Tensor
 ) -> dict[str, Tensor]:
-    """Maps (N, h, w) that anyone can make: what a network has to beat.
+    """Maps (N, h, w) of trivial baselines: what a network has to beat.
 
-    "whole picture", "centre" (a disc), and the network itself listening to another scene
-    ("permuted sound") or to nothing ("silence").
+    "whole picture" and "centre" never listen; the network itself hears another scene ("permuted
+    sound") or nothing ("silence").
     """
     maps = heatmaps(features, mask, model.heads)
     other = features._replace(audio=features.audio.roll(1, 0))
     hushed = replace(
-        prompted.clips, heard=torch.full_like(prompted.clips.heard, prompted.clips.heard.min())
+        prompted.clips,
+        heard=torch.full_like(prompted.clips.heard, prompted.clips.heard.min().item()),
     )
     silent, _ = encode(model, hushed)
     return {

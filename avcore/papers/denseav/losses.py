@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from avcore.nn import losses
-from avcore.papers.denseav.similarity import paired_volume
+from avcore.papers.denseav.similarity import check_mask, paired_volume
 
 
 def info_nce(sims: Tensor) -> Tensor:
@@ -40,7 +40,13 @@ def temporal_smoothness(
     """Total variation: mean square of the change of the paired volume from step to step.
 
     Steps outside `mask` (B, T) count as 0, as in the official code. A single step has none: 0.
+
+    Raises
+    ------
+    AvcoreError
+        When the mask does not have one value per sound and step.
     """
+    check_mask(mask, audio)
     if audio.shape[-1] < 2:
         return audio.new_zeros(())
     if mask is not None:
@@ -58,7 +64,7 @@ def nonnegative_pressure(
 ) -> Tensor:
     """Mean min(s, 0)² between steps and places drawn at random from the whole batch.
 
-    It turns the network to what fits and away from what does not.
+    Penalises negative similarities.
     """
     steps = audio.unflatten(1, (heads, -1)).permute(0, 3, 4, 1, 2).flatten(0, 2)  # (B·F·T, K, C)
     places = image.unflatten(1, (heads, -1)).permute(0, 3, 4, 1, 2).flatten(0, 2)  # (B·H·W, K, C)
@@ -75,7 +81,13 @@ def silence(audio: Tensor, image: Tensor, mask: Tensor, heads: int) -> Tensor:
     """Mean |s| over the steps that `mask` (B, T) leaves out: silence should fit nothing.
 
     0 where no step is left out. The official code draws 250 such steps; this is all of them.
+
+    Raises
+    ------
+    AvcoreError
+        When the mask does not have one value per sound and step.
     """
+    check_mask(mask, audio)
     quiet = (~mask.bool()).to(audio.dtype)
     volume = paired_volume(audio.mean(2, keepdim=True), image, heads).abs().mean((1, 2, 4, 5))
     return (volume * quiet).sum() / quiet.sum().clamp_min(1)

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from avcore.nn import lora
 from avcore.nn.hubert import Hubert
+from avcore.nn.official import only_tensors
 from avcore.nn.vit import VisionTransformer
 from avcore.nn.weights import fill
 from avcore.papers.denseav.aligners import EPS, AudioAligner, ImageAligner
@@ -100,19 +101,25 @@ class DenseAV(nn.Module):
         Raises
         ------
         CheckpointError
-            When a weight is missing, unknown or of another shape; it is named.
+            When it is no state dict, or a weight is missing, unknown or of another shape; it is
+            named.
         """
         with torch.device("meta"):
             model = cls.published(heads)
-        renamed = {rename(key): value for key, value in state_dict.items()}
-        renamed.pop(None, None)
+        official = only_tensors(state_dict, "this")
+        named = ((rename(key), value) for key, value in official.items())
+        renamed = {name: value for name, value in named if name is not None}
         fill(model, renamed, "this state dict", assign=True)
         if fold:
             lora.fold(model)
         return model.eval()
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, K·C, h, w)."""
+        """(B, 3, H, W) -> (B, K·C, h, w), one feature per place of the image encoder.
+
+        The grid is the same in training and in evaluation mode. The official code averages it over
+        2×2 places in training mode; here the training loop does so, see `training.coarse`.
+        """
         return self.see(image)[0]
 
     def encode_audio(self, waveform: Tensor) -> Tensor:
@@ -120,12 +127,8 @@ class DenseAV(nn.Module):
         return self.hear(self.front(waveform))[0]
 
     def see(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Dense features (B, K·C, h, w) and the class token (B, K·C) of pictures.
-
-        In training the dense features are averaged over 2×2 places, as in the official code.
-        """
-        features, token = self.image_aligner(*self.image_encoder(image))
-        return (functional.avg_pool2d(features, 2) if self.training else features), token
+        """Dense features (B, K·C, h, w) and the class token (B, K·C) of pictures."""
+        return self.image_aligner(*self.image_encoder(image))
 
     def hear(self, heard: Tensor) -> tuple[Tensor, Tensor]:
         """Dense features (B, K·C, 1, T) and the class token (B, K·C) of what `front` gave."""

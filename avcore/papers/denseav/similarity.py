@@ -128,6 +128,13 @@ def _split(audio: Tensor, image: Tensor, heads: int) -> tuple[Tensor, Tensor]:
     )
 
 
+def check_mask(mask: Tensor | None, audio: Tensor) -> None:
+    """An `AvcoreError` unless `mask` is None or has one value per sound and step of `audio`."""
+    wanted = (len(audio), audio.shape[-1])
+    if mask is not None and tuple(mask.shape) != wanted:
+        raise AvcoreError(f"the mask must be {wanted}, got {tuple(mask.shape)}")
+
+
 def _check_names(pool: str, head_pool: str) -> None:
     choose(POOLS, pool, "pooling")
     choose(HEAD_POOLS, head_pool, "pooling of heads")
@@ -145,9 +152,6 @@ def _check(audio: Tensor, image: Tensor, mask: Tensor | None, heads: int) -> Non
         )
     if heads < 1 or audio.shape[1] % heads:
         raise AvcoreError(f"{audio.shape[1]} channels cannot be split into {heads} heads")
-    if mask is not None and mask.shape != (len(audio), audio.shape[-1]):
-        raise AvcoreError(
-            f"the mask must be {(len(audio), audio.shape[-1])}, got {tuple(mask.shape)}"
-        )
+    check_mask(mask, audio)
     if not torch.isfinite(audio.detach().float().sum() + image.detach().float().sum()):
         raise AvcoreError("the features of the sounds or pictures are not finite")

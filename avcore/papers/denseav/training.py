@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from avcore.audio import log_mel
 from avcore.nn.pictures import augment, mirror_at_random
@@ -26,7 +27,7 @@ from avcore.papers.denseav.similarity import (
 from avcore.papers.denseav.small import audible
 from avcore.stage import SceneBatch
 from avcore.support import AvcoreError, choose
-from avcore.training import History, Shuffled, TrainConfig, fit
+from avcore.training import History, TrainConfig, fit, shuffled
 
 ALL_POOLS = (*POOLS, "global")
 
@@ -142,11 +143,11 @@ def train(
     def loss_fn(model: nn.Module, batch: Clips) -> dict[str, Tensor]:
         image = batch.image.float() / 255
         image = augment(image) if augmented else mirror_at_random(image)
-        features = gathered(model(image, batch.heard))
+        features = gathered(coarse(model(image, batch.heard)))
         mask = gather(mask_steps(batch.mask, features.audio.shape[-1]))
         return total_loss(features, mask, heads, recipe)
 
-    batches = Shuffled(clips, config.batch_size, config.seed)
+    batches = shuffled(clips, config)
     first = History()
     if recipe.warm_up:
         model.set_aligners_only(True)
@@ -163,6 +164,11 @@ def train(
     return _joined(first, second, recipe.warm_up)
 
 
+def coarse(features: Features) -> Features:
+    """Image features averaged over 2×2 places: the grid of the official code in training."""
+    return features._replace(image=functional.avg_pool2d(features.image, 2))
+
+
 def gather(values: Tensor) -> Tensor:
     """Values of all processes, in order, with gradients to each; the same where there is one."""
     if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
@@ -174,7 +180,7 @@ def gather(values: Tensor) -> Tensor:
 
 def gathered(features: Features) -> Features:
     """Features with the negatives of all processes; log γ is the same everywhere."""
-    return Features(*(gather(value) for value in features[:-1]), features.log_scale)
+    return Features._make([*map(gather, features[:-1]), features.log_scale])
 
 
 def _joined(first: History, second: History, offset: int) -> History:

@@ -1,0 +1,7 @@
+"""Data sets: `clips` reads, checks and batches all of them; each has one short indexer beside it.
+
+`files`    the files of a clip as arrays, and all that may be wrong with them
+`table`    csv files that list the clips of a data set
+`avsbench` AVSBench, settings S4 and MS3
+`folder`   a folder of pictures or videos with sound
+"""

@@ -1,0 +1,147 @@
+"""The pattern of a paper: what it says of itself in one place.
+
+A paper fills a `Task`; `avcore.training.runs` trains and scores it, and the commands do so by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from avcore.support import AvcoreError, choose
+from avcore.training.config import TrainConfig
+from avcore.training.sampler import Ordered
+from avcore.training.settings import apply
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of a training.
+
+    Attributes
+    ----------
+    config
+        Its conditions; where `epochs` is given, its steps follow from the data.
+    recipe
+        What is minimised: a frozen dataclass of the paper.
+    name
+        Of a phase among several.
+    epochs
+        How often the training data are seen; 0 for `config.steps` updates. The checkpoint is then
+        written after every epoch.
+    """
+
+    config: TrainConfig
+    recipe: Any
+    name: str = "training"
+    epochs: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0:
+            raise AvcoreError(f"epochs must not be negative, got {self.epochs}")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How data are read.
+
+    Attributes
+    ----------
+    workers
+        Processes that read ahead.
+    skip_bad
+        Whether to go on without what cannot be used.
+    progress
+        Called with what is being done, and how much of it, 0 to 1.
+    """
+
+    workers: int = 0
+    skip_bad: bool = False
+    progress: Callable[[str, float], None] | None = None
+
+    def progress_of(self, where: str) -> Callable[[str, float], None] | None:
+        """The same, which also says where."""
+        report = self.progress
+        return report and (lambda what, done: report(f"{what} {where}", done))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One way to train a paper: its phases, its network and its data.
+
+    `network` and `data` are frozen dataclasses of the paper. Every preset of a paper has the same
+    kinds of them. No two parts of a preset have a
+    field of the same name, so that `key=value` says which is meant.
+    """
+
+    phases: tuple[Phase, ...]
+    network: Any
+    data: Any
+
+
+def _as_it_is(preset: Preset, given: Mapping[str, Any]) -> Preset:
+    return preset
+
+
+def _nothing(model: nn.Module, recipe: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a paper says of itself.
+
+    Attributes
+    ----------
+    name
+        As in `avcore train NAME`.
+    presets
+        By name.
+    build
+        `build(network, seed)` gives the model. Fields of `network` that are paths bring its first
+        weights; of `network` without them, the same model untrained. A model may say in its
+        attribute `network` what became of the options.
+    data
+        `data(options, root, split, reading)` gives the samples of a split, checked. Data that
+        are made and not read have no use for a root.
+    loss
+        `loss(model, batch, recipe)` gives a dict of scalars with a "loss".
+    evaluate
+        `evaluate(model, loader)` gives scores; the loader is an `Ordered`.
+    best
+        The score whose highest value on the split val chooses the weights of the last phase, which
+        is scored whenever its checkpoint is due.
+    batch
+        Samples in a batch of the evaluation.
+    settle
+        `settle(preset, given)` checks a preset whose settings were given, and completes it.
+    prepare
+        `prepare(model, recipe)` makes the model ready for a phase: what does not learn in it.
+    """
+
+    name: str
+    presets: Mapping[str, Preset]
+    build: Callable[[Any, int], nn.Module]
+    data: Callable[..., Any]
+    loss: Callable[[Any, Any, Any], Mapping[str, Any]]
+    evaluate: Callable[[Any, Ordered], dict[str, float]]
+    best: str
+    batch: int = 64
+    settle: Callable[[Preset, Mapping[str, Any]], Preset] = _as_it_is
+    prepare: Callable[[Any, Any], None] = _nothing
+
+
+def configure(task: Task, preset: str, settings: Mapping[str, Any] | None = None) -> Preset:
+    """The preset of that name with other `settings`: by key, or by "phase.key" for one phase.
+
+    Values that are text are read as the type of their key.
+
+    Raises
+    ------
+    AvcoreError
+        For an unknown preset or key, which lists what is possible, or a value of a wrong type.
+    """
+    chosen, given = choose(task.presets, preset, f"preset of {task.name}"), dict(settings or {})
+    return task.settle(apply(chosen, given), given)
