@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from avcore import metrics
 from avcore.papers.denseav.model import DenseAV, Features, mask_steps
 from avcore.papers.denseav.similarity import paired_volume, pooled_similarity
-from avcore.papers.denseav.training import Clips, Recipe, similarities
+from avcore.papers.denseav.training import (
+    GLOBAL_POOLS,
+    Clips,
+    Recipe,
+    global_features,
+    similarities,
+)
 from avcore.support import AvcoreError
 from avcore.training import predict
 
@@ -23,7 +30,7 @@ def encode(model: DenseAV, clips: Clips) -> tuple[Features, Tensor]:
     """Features of all clips on the CPU, and the mask of their steps (N, T)."""
 
     def function(model: DenseAV, batch: Clips) -> tuple[Tensor, ...]:
-        return model(batch.image.float() / 255, batch.heard)[:-1]
+        return model(batch.seen.float(), batch.heard.float())[:-1]
 
     parts = predict(model, clips, function, BATCH)
     features = Features._make([*parts, model.log_scale.detach().cpu()])
@@ -45,6 +52,19 @@ def heatmaps(features: Features, mask: Tensor, heads: int, head: int | None = No
         total = torch.einsum("bthw,bt->bhw", volume, weight)
         maps.append(total / weight.sum(1).clamp_min(1)[:, None, None])
     return torch.cat(maps)
+
+
+def recipe_maps(features: Features, mask: Tensor, heads: int, recipe: Recipe) -> Tensor:
+    """Maps (N, h, w) as a network's recipe compares: by inner products, or by cosines.
+
+    A network that was trained with global features is asked for the cosine of the sound's one
+    feature with each place, which is what its training has compared.
+    """
+    if recipe.pool not in GLOBAL_POOLS:
+        return heatmaps(features, mask, heads)
+    sound, _ = global_features(features, mask, recipe.pool)
+    places = functional.normalize(features.image, dim=1)
+    return torch.einsum("nc,nchw->nhw", functional.normalize(sound, dim=1), places)
 
 
 def prompted_segmentation(maps: Tensor, target: Tensor, class_id: Tensor) -> dict[str, float]:
@@ -81,7 +101,7 @@ def retrieval(
 
     As the official code does, heads are pooled one by one and then summed.
     """
-    if recipe.pool == "global":
+    if recipe.pool in GLOBAL_POOLS:
         return metrics.recall_at_k(similarities(features, mask, heads, recipe), ks)
     sims = pooled_similarity(features.audio, features.image, mask, heads, recipe.pool, "sum")
     return metrics.recall_at_k(sims, ks)
@@ -97,3 +117,13 @@ def head_scores(features: Features, mask: Tensor, heads: int) -> Tensor:
         weight = mask[part, None].to(best.dtype)
         rows.append((best * weight).sum(-1) / weight.sum(-1).clamp_min(1))
     return torch.cat(rows)
+
+
+def retrieval_ceiling(fits: Tensor, k: int = 10) -> float:
+    """The recall at k that perfect knowledge of the classes reaches, averaged over both ways.
+
+    `fits` (A, V) bool says which picture shows what is heard in which sound. Who knows all of it
+    still has to guess among those that fit.
+    """
+    ways = [k / fits.sum(way).double() for way in (0, 1)]
+    return torch.stack([way.clamp_max(1).mean() for way in ways]).mean().item()

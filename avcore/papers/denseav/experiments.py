@@ -1,13 +1,12 @@
-"""The experiments behind claims D1 to D7, and the scenes and training that chapters 50 and 51 use.
+"""The experiments behind claims D1 to D7, and the training that chapters 50 and 51 use.
 
-Two kinds of scenes stand for AudioSet and PlacesAudio: in a *chirp* a thing is heard, in a *chat*
-an unseen voice says the name of a thing that is seen. Evaluation scenes show two things, one of
-them silent and unnamed. Deviation: pictures of 64 pixels, sounds of 1 s, small backbones.
+Deviation: pictures of 128 pixels, sounds of 1 s, and the small networks of `denseav.small`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -19,84 +18,36 @@ from avcore.papers.denseav.evaluation import (
     head_scores,
     heatmaps,
     prompted_segmentation,
+    recipe_maps,
     retrieval,
+    retrieval_ceiling,
 )
 from avcore.papers.denseav.model import DenseAV, Features
+from avcore.papers.denseav.scenes import (
+    CHAT,
+    CHIRP,
+    KINDS,
+    Data,
+    Prompted,
+    halves,
+    join,
+    make_data,
+)
 from avcore.papers.denseav.small import small_denseav
 from avcore.papers.denseav.training import Clips, Recipe, train
-from avcore.stage import STILL, AssetBank, SceneBatch, render_splits
 from avcore.support import by_scale, choose
 from avcore.training import History, TrainConfig, seeded
 
-CHIRP = replace(STILL, size=64)
-CHAT = replace(CHIRP, sounding=(0, 0), names=(1, 1))
-KINDS = {"chirp": CHIRP, "chat": CHAT}
-
-
-@dataclass(frozen=True)
-class Prompted:
-    """Clips with what was heard in them, and where it is seen: for evaluation alone."""
-
-    clips: Clips
-    target: Tensor  # (N, H, W) bool
-    class_id: Tensor  # (N,)
-
-    @classmethod
-    def of(cls, batch: SceneBatch) -> Prompted:
-        """The one class that sounds or is named in each scene, and the pixels that show it."""
-        heard = torch.where(batch.sounding, batch.class_id, -1).amax(1)
-        shown = batch.visible & (batch.class_id == heard[:, None])
-        target = (batch.masks & shown[:, :, None, None, None]).any(1)[:, 0]
-        return cls(Clips.of(batch), target, heard)
-
-
-@dataclass(frozen=True)
-class Data:
-    """What is learned from, and held-out scenes of each kind."""
-
-    train: Clips
-    val: dict[str, Prompted]
-    test: dict[str, Prompted]
-
-
-def make_data(
-    kinds: tuple[str, ...],
-    scale: str,
-    seed: int,
-    bank: AssetBank | None = None,
-    counts: tuple[int, int, int] | None = None,
-    objects: tuple[int, int] = (1, 1),
-) -> Data:
-    """Scenes of "chirp", "chat" or both; `counts` of each kind in training, validation and test.
-
-    Training scenes show `objects`, the others two. Splits share no scene, voice or performance.
-    """
-    counts = counts or by_scale(
-        scale, smoke=(32, 16, 16), quick=(4000, 150, 300), full=(20_000, 500, 1000)
-    )
-
-    workers = by_scale(scale, smoke=0, quick=2, full=8)
-    parts, val, test = [], {}, {}
-    for kind in kinds:
-        learn = replace(KINDS[kind], objects=objects)
-        scenes = render_splits(learn, KINDS[kind], counts, bank, seed, workers)
-        parts.append(Clips.of(scenes.train))
-        val[kind], test[kind] = Prompted.of(scenes.val), Prompted.of(scenes.test)
-    return Data(join(parts), val, test)
-
-
-def join(parts: list[Clips]) -> Clips:
-    """Several sets of clips as one."""
-    return Clips(*(torch.cat([getattr(p, name) for p in parts]) for name in Clips.__annotations__))
+__all__ = ["CHAT", "CHIRP", "KINDS", "Data", "Prompted", "make_data"]
 
 
 def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
     """The training of chapters 50 and 51 and of all their claims."""
     return TrainConfig(
-        steps=by_scale(scale, smoke=4, quick=600, full=6000),
+        steps=by_scale(scale, smoke=4, quick=300, full=3000),
         batch_size=by_scale(scale, smoke=16, quick=64, full=64),
         learning_rate=1e-3,
-        weight_decay=1e-3,
+        weight_decay=1e-2,
         warmup=by_scale(scale, smoke=1, quick=30, full=200),
         clip_norm=1.0,
         seed=seed,
@@ -105,27 +56,89 @@ def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
 
 
 def fit_small(
-    clips: Clips, config: TrainConfig, recipe: Recipe, heads: int = 1, **fit_args
+    clips: Clips,
+    config: TrainConfig,
+    recipe: Recipe,
+    heads: int = 1,
+    start: str = "frozen",
+    **fit_args,
 ) -> tuple[DenseAV, History]:
-    """A small DenseAV trained from scratch, its beginning drawn from the configuration's seed."""
+    """A small DenseAV whose new weights are drawn from the configuration's seed, trained."""
     with seeded(config.seed):
-        model = small_denseav(heads)
+        model = small_denseav(heads, start=start)
     return model, train(model, clips, config, recipe, **fit_args)
 
 
 def measure(model: DenseAV, prompted: Prompted, recipe: Recipe) -> dict[str, float]:
-    """AP, oracle IoU, pointing, and recall at 10 averaged over both ways, on held-out scenes."""
+    """What a network reaches on held-out scenes, and its yardsticks.
+
+    AP, oracle IoU and pointing of its maps; pointing with the wrong sound (another scene's, of
+    another class); the best AP of baselines that never listen; recall at 10 averaged over both
+    ways, and the recall of one who knows all classes.
+    """
     features, mask = encode(model, prompted.clips)
-    maps = heatmaps(features, mask, model.heads)
-    size = prompted.target.shape[-1]
+    maps = recipe_maps(features, mask, model.heads, recipe)
+    wrong = recipe_maps(*wrong_sounds(features, mask, prompted), model.heads, recipe)
     found = retrieval(features, mask, model.heads, recipe)
+    trivial = {name: segmented(each, prompted)["ap"] for name, each in unheard(prompted).items()}
     return {
-        **prompted_segmentation(maps, prompted.target, prompted.class_id),
-        "pointing": metrics.pointing(metrics.resize_maps(maps, size), prompted.target)
-        .mean()
-        .item(),
+        **segmented(maps, prompted),
+        "pointing": pointing(maps, prompted),
+        "wrong_sound_pointing": pointing(wrong, prompted),
+        "trivial_ap": max(trivial.values()),
         "recall@10": (found["A_r10"] + found["I_r10"]) / 2,
-        "whole_picture_ap": prompted.target.float().mean().item(),
+        "recall@10_ceiling": retrieval_ceiling(prompted.fits),
+        "whole_picture_ap": trivial["whole picture"],
+    }
+
+
+def segmented(maps: Tensor, prompted: Prompted) -> dict[str, float]:
+    """AP and oracle IoU of maps."""
+    return prompted_segmentation(maps, prompted.target, prompted.class_id)
+
+
+def pointing(maps: Tensor, prompted: Prompted) -> float:
+    """The share of scenes in which the peak is on what is heard or named."""
+    large = metrics.resize_maps(maps, prompted.target.shape[-1])
+    return metrics.pointing(large, prompted.target).mean().item()
+
+
+def wrong_sounds(features: Features, mask: Tensor, prompted: Prompted) -> tuple[Features, Tensor]:
+    """Each picture with the next scene's sound in which another class is heard."""
+    other = prompted.others
+    swapped = features._replace(
+        audio=features.audio[other], audio_token=features.audio_token[other]
+    )
+    return swapped, mask[other]
+
+
+def unheard(prompted: Prompted) -> dict[str, Tensor]:
+    """Maps of baselines that never listen: everything, the centre, colours that stand out."""
+    shape = prompted.target.shape
+    return {
+        "whole picture": baselines.everything(shape),
+        "centre": baselines.centre(shape),
+        "saliency": baselines.saliency(prompted.image),
+    }
+
+
+def baseline_maps(
+    model: DenseAV, prompted: Prompted, features: Features, mask: Tensor
+) -> dict[str, Tensor]:
+    """Maps of trivial baselines: what a network has to beat.
+
+    Those that are `unheard`; and the network itself, hearing a scene of another class ("wrong
+    sound") or nothing ("silence").
+    """
+    samples = round(CHIRP.duration * CHIRP.sample_rate)
+    device = features.log_scale.device
+    with torch.no_grad():
+        quiet = model.eval().front(torch.zeros(1, samples, device=model.log_scale.device))
+        audio = model.hear(quiet)[0].to(device).expand_as(features.audio)
+    return {
+        **unheard(prompted),
+        "wrong sound": heatmaps(*wrong_sounds(features, mask, prompted), model.heads),
+        "silence": heatmaps(features._replace(audio=audio), torch.ones_like(mask), model.heads),
     }
 
 
@@ -134,6 +147,8 @@ SOUND_RECIPES = {
     "max over time and space": Recipe(pool="mima"),
     "mean over time and space": Recipe(pool="sisa"),
     "global features": Recipe(pool="global"),
+    "class token": Recipe(pool="cls"),
+    "SimPool": Recipe(pool="simpool"),
 }
 
 
@@ -141,18 +156,23 @@ def sound_experiment(variant: str, seed: int, scale: str, device: str = "auto") 
     """Claims D1, D2, D7: one head, scenes with sounds, one way to pool the volume (`variant`).
 
     "ahead" is how far retrieval runs ahead of localisation: recall at 10 minus pointing, each
-    rescaled so that chance is 0 and perfection 1.
+    rescaled so that chance is 0 and the best possible 1; for recall that is its ceiling.
     """
     recipe = choose(SOUND_RECIPES, variant, "variant")
-    data = make_data(("chirp",), scale, seed, objects=(1, 2))
+    data = make_data(("chirp",), scale, seed)
     config = replace(train_config(scale, seed, device), progress=False)
     model, _ = fit_small(data.train, config, recipe)
     values = measure(model, data.test["chirp"], recipe)
-    chance = 10 / len(data.test["chirp"].clips)
-    area = values["whole_picture_ap"]
-    recall = (values["recall@10"] - chance) / (1 - chance)
-    values["ahead"] = recall - (values["pointing"] - area) / (1 - area)
-    return values
+    values["recall"] = rescaled(
+        values["recall@10"], 10 / len(data.test["chirp"].clips), values["recall@10_ceiling"]
+    )
+    located = rescaled(values["pointing"], values["whole_picture_ap"], 1.0)
+    return {**values, "ahead": values["recall"] - located}
+
+
+def rescaled(value: float, chance: float, best: float) -> float:
+    """A score with chance at 0 and the best possible at 1."""
+    return (value - chance) / (best - chance) if best > chance else 0.0
 
 
 PLAIN = Recipe()
@@ -167,36 +187,69 @@ MIXED_RECIPES = {
     "no silence term": (2, replace(PLAIN, silence=0)),
     "no temperature balance": (2, replace(PLAIN, balance=0)),
 }
+SAME, DIFFERENT, SOUNDS = "same pictures", "different pictures", "all sounds"
+CONDITIONS = (SAME, DIFFERENT, SOUNDS)
+
+
+def two_sets(condition: str, scale: str, seed: int) -> Data:
+    """Two sets of scenes, called "chat" and "chirp", under one of `CONDITIONS`.
+
+    "same pictures": words and sounds of all classes; "different pictures": words about one half
+    of the classes, sounds of the other; "all sounds": sounds of both halves, so that no scene has
+    a word. Each set has half of the usual training scenes.
+    """
+    counts = by_scale(scale, smoke=(32, 16, 16), quick=(1000, 50, 300), full=(10_000, 500, 1000))
+    ours, theirs = (None, None) if condition == SAME else halves()
+    kind = "chirp" if condition == SOUNDS else "chat"
+    first = make_data((kind,), scale, seed, ours, counts)
+    second = make_data(("chirp",), scale, seed + 1000, theirs, counts)
+    return Data(
+        join([first.train, second.train]),
+        {"chat": first.val[kind], "chirp": second.val["chirp"]},
+        {"chat": first.test[kind], "chirp": second.test["chirp"]},
+    )
 
 
 def mixed_experiment(variant: str, seed: int, scale: str, device: str = "auto") -> dict[str, float]:
-    """Claims D3, D4, D5: scenes with sounds and scenes with names; see `MIXED_RECIPES`.
+    """Claims D3, D4, D5: two sets of scenes, such as words and sounds.
 
-    "one head, channels split" is one head whose channels are cut in two after training: the two
-    halves that anyone can make.
+    `variant` is one of `MIXED_RECIPES`, or, after a colon, with one of `CONDITIONS` (the first by
+    default). "one head, channels split" is one head whose channels are cut in two after training:
+    the two halves that anyone can make.
     """
-    heads, recipe = choose(MIXED_RECIPES, variant, "variant")
-    data = make_data(("chirp", "chat"), scale, seed)
+    name, _, condition = variant.partition(": ")
+    heads, recipe = choose(MIXED_RECIPES, name, "variant")
+    data = two_sets(choose(CONDITIONS, condition or SAME, "condition"), scale, seed)
     config = replace(train_config(scale, seed, device), progress=False)
     model, history = fit_small(data.train, config, recipe, heads)
-    return {
-        **_measure_kinds(model, data.test, recipe, history),
-        **head_disentanglement(model, data.test),
-    }
+    values = _measure_kinds(model, data.test, recipe)
+    return {**values, **course(history, values), **head_disentanglement(model, data.test)}
 
 
 def _measure_kinds(
-    model: DenseAV, kinds: dict[str, Prompted], recipe: Recipe, history: History
+    model: DenseAV, kinds: dict[str, Prompted], recipe: Recipe
 ) -> dict[str, float]:
-    """`measure` of each kind, the mean of their AP, and the last 20 values of InfoNCE averaged."""
-    values = {
-        f"{kind}_{name}": value
-        for kind, prompted in kinds.items()
-        for name, value in measure(model, prompted, recipe).items()
-    }
-    last = history["nce"][-20:]
-    values["ap"] = sum(values[f"{kind}_ap"] for kind in kinds) / len(kinds)
-    return {**values, "nce": sum(last) / len(last)}
+    """`measure` of each kind by its name, and the means over the kinds."""
+    found = {kind: measure(model, prompted, recipe) for kind, prompted in kinds.items()}
+    values = {f"{kind}_{name}": v for kind, each in found.items() for name, v in each.items()}
+    names = next(iter(found.values()))
+    return values | {name: sum(e[name] for e in found.values()) / len(found) for name in names}
+
+
+def course(history: History, values: dict[str, float]) -> dict[str, float]:
+    """How a training went.
+
+    "nce": InfoNCE over the last twenty steps. "spikes": steps whose InfoNCE lies by more than half
+    a nat above the median of the twenty before. "collapsed": 1 where the training ended no better
+    than knowing nothing: InfoNCE within a tenth of where it began, or an AP that a baseline
+    reaches which never listens.
+    """
+    losses = history["nce"]
+    last = sum(losses[-20:]) / len(losses[-20:])
+    before = (median(losses[step - 20 : step]) for step in range(20, len(losses)))
+    spikes = sum(now > usual + 0.5 for now, usual in zip(losses[20:], before, strict=True))
+    collapsed = last > 0.9 * losses[0] or values["ap"] <= values["trivial_ap"]
+    return {"nce": last, "spikes": float(spikes), "collapsed": float(collapsed)}
 
 
 def head_disentanglement(
@@ -210,45 +263,17 @@ def head_disentanglement(
 def warm_up_experiment(
     variant: str, seed: int, scale: str, device: str = "auto"
 ) -> dict[str, float]:
-    """Claim D6: new aligners on backbones that know sounds already, with and without a warm-up.
+    """Claim D6: new aligners, and backbones that learn further, with and without a warm-up.
 
-    Both variants start from the same backbones, trained on scenes with sounds; the aligners are
-    drawn anew, and half of the usual steps follow on scenes with sounds and names. In the
-    variant "warm-up" the backbones are left alone for the first quarter of them.
+    The eye's last blocks and the ear learn with the aligners, on scenes with sounds and names. In
+    the variant "warm-up" the aligners alone learn for the first quarter of the steps.
     """
     choose(("warm-up", "no warm-up"), variant, "variant")
     config = replace(train_config(scale, seed, device), progress=False)
-    short = replace(config, steps=max(config.steps // 2, 2))
-    chirps = make_data(("chirp",), scale, seed).train
-    taught, _ = fit_small(chirps, config, PLAIN, heads=2)
-    with seeded(seed + 1):
-        model = small_denseav(heads=2).to(taught.log_scale.device)
-    model.image_encoder.load_state_dict(taught.image_encoder.state_dict())
-    model.audio_encoder.load_state_dict(taught.audio_encoder.state_dict())
-    warm_up = max(short.steps // 4, 1) if variant == "warm-up" else 0
-    data = make_data(("chirp", "chat"), scale, seed)
-    history = train(model, data.train, short, replace(PLAIN, warm_up=warm_up))
-    return _measure_kinds(model, data.test, PLAIN, history)
-
-
-def baseline_maps(
-    model: DenseAV, prompted: Prompted, features: Features, mask: Tensor
-) -> dict[str, Tensor]:
-    """Maps (N, h, w) of trivial baselines: what a network has to beat.
-
-    "whole picture" and "centre" never listen; the network itself hears another scene ("permuted
-    sound") or nothing ("silence").
-    """
-    maps = heatmaps(features, mask, model.heads)
-    other = features._replace(audio=features.audio.roll(1, 0))
-    hushed = replace(
-        prompted.clips,
-        heard=torch.full_like(prompted.clips.heard, prompted.clips.heard.min().item()),
-    )
-    silent, _ = encode(model, hushed)
-    return {
-        "whole picture": baselines.everything(maps.shape),
-        "centre": baselines.centre(maps.shape),
-        "permuted sound": heatmaps(other, mask.roll(1, 0), model.heads),
-        "silence": heatmaps(silent, torch.ones_like(mask), model.heads),
-    }
+    short = replace(config, steps=by_scale(scale, smoke=4, quick=120, full=3000))
+    recipe = replace(PLAIN, warm_up=short.steps // 4 if variant == "warm-up" else 0)
+    counts = by_scale(scale, smoke=(32, 16, 16), quick=(1000, 50, 300), full=(10_000, 500, 1000))
+    data = make_data(("chirp", "chat"), scale, seed, counts=counts, start="tuned")
+    model, history = fit_small(data.train, short, recipe, heads=2, start="tuned")
+    values = _measure_kinds(model, data.test, recipe)
+    return {**values, **course(history, values)}

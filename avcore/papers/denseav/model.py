@@ -42,15 +42,16 @@ class DenseAV(nn.Module):
     Parameters
     ----------
     image_encoder
-        (B, 3, H, W) -> features (B, Ci, h, w) and a class token (B, Ci).
+        What `image_front` gives -> features (B, Ci, h, w) and a class token (B, Ci).
     audio_encoder
         What `front` gives -> features (B, Ca, F, T).
     image_aligner, audio_aligner
         To the K·C channels in which the senses meet.
     heads
         K.
-    front
-        From waveforms (B, n) at 16 kHz to what the audio encoder reads; nothing by default.
+    front, image_front
+        From waveforms (B, n) at 16 kHz to what the audio encoder reads, and from pictures
+        (B, 3, H, W) to what the image encoder reads; nothing by default. They never learn.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class DenseAV(nn.Module):
         audio_aligner: AudioAligner,
         heads: int = 1,
         front: Callable[[Tensor], Tensor] | None = None,
+        image_front: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.image_encoder, self.audio_encoder = image_encoder, audio_encoder
         self.image_aligner, self.audio_aligner = image_aligner, audio_aligner
-        self.heads, self.front = heads, front or nn.Identity()
+        self.heads = heads
+        self.front, self.image_front = front or nn.Identity(), image_front or nn.Identity()
         self.log_scale = nn.Parameter(torch.zeros(1))  # log γ, the learned inverse temperature
 
     @classmethod
@@ -120,23 +123,23 @@ class DenseAV(nn.Module):
         The grid is the same in training and in evaluation mode. The official code averages it over
         2×2 places in training mode; here the training loop does so, see `training.coarse`.
         """
-        return self.see(image)[0]
+        return self.see(self.image_front(image))[0]
 
     def encode_audio(self, waveform: Tensor) -> Tensor:
         """(B, n) at 16 kHz -> (B, K·C, 1, T)."""
         return self.hear(self.front(waveform))[0]
 
-    def see(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Dense features (B, K·C, h, w) and the class token (B, K·C) of pictures."""
-        return self.image_aligner(*self.image_encoder(image))
+    def see(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Dense features (B, K·C, h, w) and the class token (B, K·C) of what `image_front` gave."""
+        return self.image_aligner(*self.image_encoder(seen))
 
     def hear(self, heard: Tensor) -> tuple[Tensor, Tensor]:
         """Dense features (B, K·C, 1, T) and the class token (B, K·C) of what `front` gave."""
         return self.audio_aligner(self.audio_encoder(heard))
 
-    def forward(self, image: Tensor, heard: Tensor) -> Features:
-        """All that a loss needs of pictures (V, 3, H, W) and of what `front` gave for A sounds."""
-        image, image_token = self.see(image)
+    def forward(self, seen: Tensor, heard: Tensor) -> Features:
+        """All that a loss needs of what the fronts gave for V pictures and A sounds."""
+        image, image_token = self.see(seen)
         audio, audio_token = self.hear(heard)
         return Features(audio, image, audio_token, image_token, self.log_scale + 0)
 

@@ -1,42 +1,117 @@
-"""DenseAV small enough for two cores: backbones for the stage, trained from scratch."""
+"""DenseAV small enough for two cores: aligners on an eye and an ear that have learned before.
+
+The eye is EfficientNet-Lite0, trained on ImageNet, where the paper has DINO; the ear is the masked
+listener of avcore, where the paper has HuBERT. What never learns is a front, computed once.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from avcore.audio import log_mel
 from avcore.nn.backbones import ImageStream, conv_block
+from avcore.nn.listeners import MASKED_CHANNELS, listener
+from avcore.nn.pictures import normalise
+from avcore.nn.pretrained import CHANNELS, LITE0, image_backbone
 from avcore.papers.denseav.aligners import AudioAligner, ImageAligner
 from avcore.papers.denseav.model import DenseAV
+from avcore.support import choose
 
-WIDTH = 96  # channels of the backbones
+FINE, COARSE = CHANNELS[LITE0][1:3]  # channels of the eye at strides 8 and 16
+WIDTH = 96  # channels of the backbones that start from nothing
 STEP = 0.08  # s between two steps of the aligned sound
 
 
-class SmallImageEncoder(nn.Module):
-    """(B, 3, H, W) in [0, 1] -> features (B, 96, H/8, W/8), and their mean as the class token."""
+class Frozen(nn.Module):
+    """A network that stays as it is: without gradients, always in evaluation mode."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Frozen:
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)
+
+
+class FineEye(nn.Module):
+    """The eye up to stride 8: pictures (B, 3, H, W) in [0, 1] -> (B, 40, H/8, W/8)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(network.conv_stem, network.bn1, *network.blocks[:3])
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.stem(normalise(image))
+
+
+class LastBlocks(nn.Module):
+    """The eye from stride 8 to 16: (B, 40, h, w) -> (B, 152, h, w), those of both strides.
+
+    The features of stride 16 are enlarged to the places of stride 8. Normalisation layers keep
+    their statistics also where the weights learn.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*network.blocks[3:5])
+
+    def train(self, mode: bool = True) -> LastBlocks:
+        super().train(mode)
+        self.blocks.eval()
+        return self
+
+    def forward(self, fine: Tensor) -> Tensor:
+        coarse = functional.interpolate(
+            self.blocks(fine), fine.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return torch.cat([fine, coarse], 1)
+
+
+class Ear(nn.Module):
+    """Waveforms (B, n) at 16 kHz -> the masked listener's features (B, 96, 1, n / 640)."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stream = ImageStream(WIDTH)
-        self.norm = nn.BatchNorm2d(WIDTH)
+        self.listener = listener("masked")
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.norm(self.stream(image))
+    def forward(self, waveform: Tensor) -> Tensor:
+        return self.listener(log_mel(waveform))
+
+
+class ImageEncoder(nn.Module):
+    """`layers`, each channel standardised; and their mean over places as the class token."""
+
+    def __init__(self, layers: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.layers, self.norm = layers, nn.BatchNorm2d(channels, affine=False)
+
+    def forward(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.norm(self.layers(seen))
         return features, features.mean((-2, -1))
 
 
-def _halve_frequency(inputs: int, outputs: int) -> nn.Sequential:
-    """3×3 convolution that keeps every step of time, batch normalisation, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, (2, 1), 1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
+class AudioEncoder(nn.Module):
+    """`layers`, each channel standardised: what the front heard -> (B, 96, 1, T)."""
+
+    def __init__(self, layers: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.layers, self.norm = layers, nn.BatchNorm2d(channels, affine=False)
+
+    def forward(self, heard: Tensor) -> Tensor:
+        return self.norm(self.layers(heard))
 
 
-class SmallAudioEncoder(nn.Module):
+class SmallListener(nn.Module):
     """Log-mel (B, 64, n) -> features (B, 96, 1, n/4), one each 40 ms; each step hears 0.3 s.
 
     The layers see each sound with its own mean taken away, so that loudness does not matter.
@@ -62,18 +137,75 @@ class SmallAudioEncoder(nn.Module):
         return self.mix(maps.flatten(1, 2).unsqueeze(2))
 
 
-def small_denseav(heads: int = 1, channels: int = 96) -> DenseAV:
-    """DenseAV for the stage: 64×64 pictures to 8×8 places, sound to a step each 80 ms.
+def _halve_frequency(inputs: int, outputs: int) -> nn.Sequential:
+    """3×3 convolution that keeps every step of time, batch normalisation, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, (2, 1), 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
 
-    `channels` is K·C, the channels of all heads together.
+
+class Parts(NamedTuple):
+    """What of a small DenseAV has learned before, or may learn with its aligners."""
+
+    image_encoder: ImageEncoder
+    audio_encoder: AudioEncoder
+    front: Callable[[Tensor], Tensor]
+    image_front: nn.Module | None
+    width: int  # channels of the image encoder
+
+
+def _frozen() -> Parts:
+    network = image_backbone().network
+    eye = nn.Sequential(FineEye(network), LastBlocks(network))
+    image = ImageEncoder(nn.Identity(), FINE + COARSE)
+    audio = AudioEncoder(nn.Identity(), MASKED_CHANNELS)
+    return Parts(image, audio, Frozen(Ear()), Frozen(eye), FINE + COARSE)
+
+
+def _tuned() -> Parts:
+    network = image_backbone().network
+    image = ImageEncoder(LastBlocks(network), FINE + COARSE)
+    audio = AudioEncoder(listener("masked"), MASKED_CHANNELS)
+    return Parts(image, audio, log_mel, Frozen(FineEye(network)), FINE + COARSE)
+
+
+def _scratch() -> Parts:
+    image = ImageEncoder(ImageStream(WIDTH), WIDTH)
+    return Parts(image, AudioEncoder(SmallListener(), WIDTH), log_mel, None, WIDTH)
+
+
+START = {"frozen": _frozen, "tuned": _tuned, "scratch": _scratch}
+
+
+def small_denseav(heads: int = 1, channels: int = 96, start: str = "frozen") -> DenseAV:
+    """DenseAV for the stage: a place each 8 pixels, a step of sound each 80 ms.
+
+    Parameters
+    ----------
+    heads
+        K.
+    channels
+        K·C, of all heads together.
+    start
+        "frozen": the aligners alone learn, on the features of the eye and the ear. "tuned": the
+        eye's last blocks and the ear learn too. "scratch": small backbones learn from nothing.
+
+    Raises
+    ------
+    CheckpointError
+        The weights of the eye or the ear are missing.
     """
+    parts = choose(START, start, "start")()
     return DenseAV(
-        SmallImageEncoder(),
-        SmallAudioEncoder(),
-        ImageAligner(WIDTH, channels),
+        parts.image_encoder,
+        parts.audio_encoder,
+        ImageAligner(parts.width, channels),
         AudioAligner(WIDTH, channels, strides=(2, 1), attention_heads=4),
         heads,
-        log_mel,
+        parts.front,
+        parts.image_front,
     )
 
 

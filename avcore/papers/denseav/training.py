@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avcore.audio import log_mel
-from avcore.nn.pictures import augment, mirror_at_random
+from avcore.nn.pictures import mirror_at_random
 from avcore.papers.denseav import losses
 from avcore.papers.denseav.model import DenseAV, Features, mask_steps
 from avcore.papers.denseav.similarity import (
@@ -29,7 +29,9 @@ from avcore.stage import SceneBatch
 from avcore.support import AvcoreError, choose
 from avcore.training import History, TrainConfig, fit, shuffled
 
-ALL_POOLS = (*POOLS, "global")
+# means over time and space; the sound's class token and the mean place; attention to the mean
+GLOBAL_POOLS = ("global", "cls", "simpool")
+ALL_POOLS = (*POOLS, *GLOBAL_POOLS)
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Recipe:
     Attributes
     ----------
     pool, head_pool
-        How the volume becomes one number, see `pooled_similarity`; "global" compares the mean
-        features of the whole sound and the whole picture by their cosine instead.
+        How the volume becomes one number, see `pooled_similarity`; one of `GLOBAL_POOLS` compares
+        one feature of the whole sound and one of the whole picture by their cosine instead.
     disentangle, smoothness, nonnegative, silence, balance
         Weights of the disentangling term and of the four stability terms.
     warm_up
@@ -66,33 +68,57 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Clips:
-    """What is learned from or measured on: pictures, the log-mel of their sounds, what is heard."""
+    """What is learned from: what the fronts of a network make of pictures and sounds."""
 
-    image: Tensor  # (N, 3, H, W) uint8
-    heard: Tensor  # (N, n_mels, n): what the model's `front` gives
+    seen: Tensor  # (N, …): what the model's `image_front` gives, in half precision
+    heard: Tensor  # (N, …): what its `front` gives, in half precision
     mask: Tensor  # (N, m) bool: where there is sound, at any resolution
 
     @classmethod
-    def of(cls, batch: SceneBatch) -> Clips:
-        """The first frames and the sounds of scenes."""
-        mel = log_mel(batch.waveform)
-        return cls(batch.frames[:, 0].contiguous(), mel, audible(mel))
+    def of(cls, batch: SceneBatch, model: DenseAV) -> Clips:
+        """The first frames and the sounds of scenes, for models with the fronts of `model`."""
+        pictures, mask = batch.frames[:, 0], audible(log_mel(batch.waveform))
+        with torch.no_grad():
+            seen = [model.image_front(part.float() / 255).half() for part in pictures.split(64)]
+            heard = [model.front(part).half() for part in batch.waveform.split(64)]
+        return cls(torch.cat(seen), torch.cat(heard), mask)
 
     def __len__(self) -> int:
-        return len(self.image)
+        return len(self.seen)
 
     def __getitem__(self, which) -> Clips:
-        return Clips(self.image[which], self.heard[which], self.mask[which])
+        return Clips(self.seen[which], self.heard[which], self.mask[which])
+
+
+def global_features(features: Features, mask: Tensor | None, pool: str) -> tuple[Tensor, Tensor]:
+    """One feature of each sound and picture, (A, K·C) and (V, K·C): see `GLOBAL_POOLS`."""
+    steps, places = features.audio.mean(2), features.image.flatten(2)
+    if pool == "simpool":
+        return attended(steps, mask), attended(places, None)
+    sound = features.audio_token if pool == "cls" else pool_time(steps, mask, maximum=False)
+    return sound, places.mean(-1)
+
+
+def attended(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Pool (N, C, n) to (N, C) by attention whose query is the mean.
+
+    Source: SimPool (Psomas et al., ICCV 2023), here without weights of its own: queries and keys
+    are the features.
+    """
+    query = pool_time(values, mask, maximum=False)
+    score = torch.einsum("nc,ncp->np", query, values) / values.shape[1] ** 0.5
+    if mask is not None:
+        score = score.masked_fill(~mask.bool(), -1e4)
+    return torch.einsum("np,ncp->nc", score.softmax(-1), values)
 
 
 def similarities(features: Features, mask: Tensor | None, heads: int, recipe: Recipe) -> Tensor:
     """(A, V) similarities of all sounds and pictures as a recipe pools them."""
-    if recipe.pool != "global":
+    if recipe.pool not in GLOBAL_POOLS:
         return pooled_similarity(
             features.audio, features.image, mask, heads, recipe.pool, recipe.head_pool
         )
-    sound = pool_time(features.audio.mean(2), mask, maximum=False)
-    return 10 * global_similarity(sound, features.image.mean((-2, -1)))
+    return 10 * global_similarity(*global_features(features, mask, recipe.pool))
 
 
 def total_loss(features: Features, mask: Tensor, heads: int, recipe: Recipe) -> dict[str, Tensor]:
@@ -126,14 +152,12 @@ def train(
     clips: Clips,
     config: TrainConfig,
     recipe: Recipe | None = None,
-    augmented: bool = False,
     **fit_args,
 ) -> History:
     """Train `model` in place on pictures and sounds that belong together.
 
-    The aligners alone learn for the first `recipe.warm_up` of `config.steps` steps. Pictures are
-    mirrored at random, or changed by `avcore.nn.pictures.augment`. Class names, masks and words
-    are never looked at.
+    The aligners alone learn for the first `recipe.warm_up` of `config.steps` steps. What was seen
+    is mirrored at random. Class names, masks and words are never looked at.
     """
     recipe = recipe or Recipe()
     if not 0 <= recipe.warm_up < config.steps:
@@ -141,9 +165,8 @@ def train(
     heads = model.heads
 
     def loss_fn(model: nn.Module, batch: Clips) -> dict[str, Tensor]:
-        image = batch.image.float() / 255
-        image = augment(image) if augmented else mirror_at_random(image)
-        features = gathered(coarse(model(image, batch.heard)))
+        seen = mirror_at_random(batch.seen.float())
+        features = gathered(coarse(model(seen, batch.heard.float())))
         mask = gather(mask_steps(batch.mask, features.audio.shape[-1]))
         return total_loss(features, mask, heads, recipe)
 
