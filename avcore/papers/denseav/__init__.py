@@ -5,6 +5,7 @@
 `model`       dual encoder, with `aligners`; as published too, from the authors' weights (`keys`)
 `small`       the same for the stage; `official` reads and prepares for the published model
 `training`    one recipe of weights, aligner warm-up, then everything
+`scenes`      what the chapters and claims learn from and are measured on
 `evaluation`  prompted segmentation, retrieval, what each head hears
 """
 
@@ -14,7 +15,9 @@ from avcore.papers.denseav.evaluation import (
     head_scores,
     heatmaps,
     prompted_segmentation,
+    recipe_maps,
     retrieval,
+    retrieval_ceiling,
 )
 from avcore.papers.denseav.losses import (
     disentanglement,
@@ -57,7 +60,9 @@ __all__ = [
     "paired_volume",
     "pooled_similarity",
     "prompted_segmentation",
+    "recipe_maps",
     "retrieval",
+    "retrieval_ceiling",
     "silence",
     "similarity_volume",
     "small_denseav",

@@ -5,6 +5,7 @@ Deviation: pictures of 128 pixels, sounds of 1 s, and the small networks of `den
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from statistics import median
 
@@ -223,7 +224,11 @@ def mixed_experiment(variant: str, seed: int, scale: str, device: str = "auto") 
     config = replace(train_config(scale, seed, device), progress=False)
     model, history = fit_small(data.train, config, recipe, heads)
     values = _measure_kinds(model, data.test, recipe)
-    return {**values, **course(history, values), **head_disentanglement(model, data.test)}
+    return {
+        **values,
+        **course(history, values, config.batch_size),
+        **head_disentanglement(model, data.test),
+    }
 
 
 def _measure_kinds(
@@ -236,19 +241,19 @@ def _measure_kinds(
     return values | {name: sum(e[name] for e in found.values()) / len(found) for name in names}
 
 
-def course(history: History, values: dict[str, float]) -> dict[str, float]:
+def course(history: History, values: dict[str, float], batch_size: int) -> dict[str, float]:
     """How a training went.
 
     "nce": InfoNCE over the last twenty steps. "spikes": steps whose InfoNCE lies by more than half
     a nat above the median of the twenty before. "collapsed": 1 where the training ended no better
-    than knowing nothing: InfoNCE within a tenth of where it began, or an AP that a baseline
+    than knowing nothing: InfoNCE above nine tenths of ln(batch size), or an AP that a baseline
     reaches which never listens.
     """
     losses = history["nce"]
     last = sum(losses[-20:]) / len(losses[-20:])
     before = (median(losses[step - 20 : step]) for step in range(20, len(losses)))
     spikes = sum(now > usual + 0.5 for now, usual in zip(losses[20:], before, strict=True))
-    collapsed = last > 0.9 * losses[0] or values["ap"] <= values["trivial_ap"]
+    collapsed = last > 0.9 * math.log(batch_size) or values["ap"] <= values["trivial_ap"]
     return {"nce": last, "spikes": float(spikes), "collapsed": float(collapsed)}
 
 
@@ -276,4 +281,4 @@ def warm_up_experiment(
     data = make_data(("chirp", "chat"), scale, seed, counts=counts, start="tuned")
     model, history = fit_small(data.train, short, recipe, heads=2, start="tuned")
     values = _measure_kinds(model, data.test, recipe)
-    return {**values, **course(history, values)}
+    return {**values, **course(history, values, config.batch_size)}

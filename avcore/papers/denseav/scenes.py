@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -99,13 +100,13 @@ class Group:
         self.name, self.credit = bank.name, bank.credit
         self.classes = tuple(bank.classes[number] for number in self.keep)
 
-    def sprite(self, class_id: int, rng, split: str) -> Sprite:
+    def sprite(self, class_id: int, rng: np.random.Generator, split: str) -> Sprite:
         return self.bank.sprite(self.keep[class_id], rng, split)
 
-    def performance(self, class_id: int, rng, split: str, duration: float) -> Performance:
+    def performance(self, class_id: int, rng: np.random.Generator, split: str, duration: float) -> Performance:
         return self.bank.performance(self.keep[class_id], rng, split, duration)
 
-    def speak(self, class_id: int, rng, split: str, duration: float) -> Performance:
+    def speak(self, class_id: int, rng: np.random.Generator, split: str, duration: float) -> Performance:
         return self.bank.speak(self.keep[class_id], rng, split, duration)
 
 
