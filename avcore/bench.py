@@ -10,7 +10,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,19 @@ TRIALS = (
     ("probe_colour_above_chance", "points", 5.0, True),
     ("probe_position_above_chance", "points", 5.0, True),
     ("probe_loudness_above_chance", "points", 5.0, True),
-    ("correspondence_iou_over_whole_image", "ratio", 2.0, False),
+    ("correspondence_pointing", "share", 0.70, False),
+    ("photographs_pointing", "share", 0.60, False),
 )
 
 
 def stage_speed() -> list[Figure]:
     """Scenes per second that two processes make, their start included."""
-    cases = (("stage_stills", STILL, 1600, 400), ("stage_moving_clips", MOVING, 400, 80))
+    large = replace(STILL, size=128)
+    cases = (
+        ("stage_stills", STILL, 1600, 400),
+        ("stage_stills_128", large, 1000, 250),
+        ("stage_moving_clips", MOVING, 400, 80),
+    )
     return [
         Figure(f"{name}_per_second", _scenes_per_second(config, count), "1/s", target)
         for name, config, count, target in cases

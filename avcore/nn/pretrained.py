@@ -8,11 +8,13 @@ its weights (Apache-2.0, 17 MB).
 from __future__ import annotations
 
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from avcore.nn import pictures
 from avcore.nn.weights import read_any
@@ -40,7 +42,8 @@ class ImageBackbone(nn.Module):
     def __init__(self, network: Any, mean: tuple, std: tuple) -> None:
         super().__init__()
         self.network = network
-        self.channels = tuple(network.feature_info.channels())
+        info: Any = network.feature_info
+        self.channels = tuple(info.channels())
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
@@ -49,6 +52,26 @@ class ImageBackbone(nn.Module):
         if pictures.ndim != 4 or pictures.shape[1] != 3:
             raise AvcoreError(f"pictures are (B, 3, H, W), got {tuple(pictures.shape)}")
         return self.network((pictures - self.mean) / self.std)
+
+
+class JoinedFeatures(nn.Module):
+    """What a backbone sees at strides 8 and 16, on the finer grid: a list of one feature.
+
+    (B, 3, H, W) in [0, 1] -> [(B, 40 + 112, H/8, W/8)] with the default backbone; the coarser
+    feature is enlarged bilinearly.
+    """
+
+    def __init__(self, backbone: ImageBackbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.channels = sum(backbone.channels[1:3])
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        _, fine, coarse, _ = self.backbone(pictures)
+        enlarged = functional.interpolate(
+            coarse, fine.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return [torch.cat([fine, enlarged], 1)]
 
 
 def image_backbone(name: str = LITE0) -> ImageBackbone:
@@ -76,6 +99,56 @@ def image_backbone(name: str = LITE0) -> ImageBackbone:
     if not timm.is_model(name):
         raise AvcoreError(f"timm has no model {name!r}; timm.list_models() lists those it has")
     return _from_timm(timm, name).eval()
+
+
+def available() -> bool:
+    """Whether timm and the weights of the default backbone are installed."""
+    return find_spec("timm") is not None and weights_path() is not None
+
+
+def eye() -> ImageBackbone:
+    """The default backbone; where it is not `available`, a stand-in of the same shapes.
+
+    The stand-in has random weights, so that every chapter runs; what is learned on it means
+    nothing, and claims are not judged on it.
+    """
+    if available():
+        return image_backbone()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return ImageBackbone(_StandIn(), pictures.MEAN, pictures.STD).eval()
+
+
+def check(scale: str) -> None:
+    """Results count only on the pretrained backbone: without it, an error, but not at smoke."""
+    if scale != "smoke" and not available():
+        raise CheckpointError(f"the weights of {LITE0} are not installed; {INSTALL}")
+
+
+class _StandIn(nn.Module):
+    """Convolutions with random weights, and the strides and channels of the default backbone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = CHANNELS[LITE0]
+        first = nn.Conv2d(3, widths[0], 7, 4, 3)
+        rest = [nn.Conv2d(a, b, 3, 2, 1) for a, b in pairwise(widths)]
+        self.stages = nn.ModuleList([first, *rest])
+        self.feature_info = _Info()
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        maps = []
+        for stage in self.stages:
+            image = torch.relu(stage(image))
+            maps.append(image)
+        return maps
+
+
+class _Info:
+    """What timm's networks say of their features."""
+
+    def channels(self) -> list[int]:
+        return list(CHANNELS[LITE0])
 
 
 def weights_path() -> Path | None:

@@ -85,10 +85,32 @@ def cached(
     return found
 
 
+def seen(backbone: nn.Module, pictures: Tensor, cache: str | Path | None = None) -> list[Tensor]:
+    """`embed`, kept in the cache under the weights of the backbone and the pictures themselves."""
+    key = {
+        "backbone": weights_digest(backbone),
+        "form": type(backbone).__name__,
+        "code": code_digest("avcore.nn.pretrained", "avcore.nn.pictures"),
+        "pictures": hashlib.blake2b(_bytes(pictures), digest_size=12).hexdigest(),
+        "shape": list(pictures.shape),
+    }
+    found = cached(key, lambda: _numbered(embed(backbone, pictures)), cache)
+    return [found[str(number)] for number in range(len(found))]
+
+
+def _numbered(maps: list[Tensor]) -> Tensors:
+    return {str(number): each for number, each in enumerate(maps)}
+
+
 def features_folder(cache: str | Path | None = None) -> Path:
     """Where features are kept: "features" in `cache`, $AVCORE_CACHE or ~/.cache/avcore."""
     chosen = cache or os.environ.get("AVCORE_CACHE") or Path.home() / ".cache" / "avcore"
     return Path(chosen).expanduser() / "features"
+
+
+def size(cache: str | Path | None = None) -> int:
+    """Bytes that all kept features take."""
+    return sum(file.stat().st_size for file in _files(features_folder(cache)))
 
 
 def clear(cache: str | Path | None = None) -> int:

@@ -9,6 +9,7 @@ and convolutions in place of the transformer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,9 +21,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avcore.audio import log_mel
-from avcore.nn.listeners import MASKED_CHANNELS, MaskedListener, NamedListener
-from avcore.stage import SPLITS, AssetBank
-from avcore.support import by_scale
+from avcore.data.media import stamps
+from avcore.nn.listeners import (
+    LISTENERS,
+    MASKED_CHANNELS,
+    MaskedListener,
+    NamedListener,
+    write_listener,
+)
+from avcore.stage import SPLITS, AssetBank, ProceduralBank
+from avcore.stage.media import MediaBank
+from avcore.support import MediaError, by_scale, choose
 from avcore.training.config import TrainConfig
 from avcore.training.loop import fit
 from avcore.training.predict import predict
@@ -33,6 +42,39 @@ LEVEL = 0.05  # RMS of every sound before it is mixed
 CLUSTERS = 100
 SPAN = 5  # steps of 40 ms that are hidden at once
 HIDDEN = 0.08  # chance that a hidden span begins at a step
+
+
+def teach(
+    name: str, out: str | Path, scale: str = "quick", seed: int = 0, device: str = "auto"
+) -> dict[str, float]:
+    """Teach the listener `name` on the stage's and Tux Paint's sounds, keep it, and measure it.
+
+    Returns
+    -------
+    Held-out accuracies: of naming ("drawn", "recordings"), or of the probes ("kind", "class").
+
+    Raises
+    ------
+    MediaError
+        Tux Paint's stamps have not been fetched.
+    """
+    choose(LISTENERS, name, "listener")
+    folder = stamps.available()
+    if folder is None:
+        raise MediaError("the recordings are not here; run: avcore data stamps")
+    drawn, recorded = ProceduralBank(), MediaBank(folder)
+    each = by_scale(scale, smoke=2, quick=100, full=400)
+    sounds = collect([drawn, recorded], "train", each, words=20 * each)
+    if name == "named":
+        named = teach_named(sounds, scale, seed, device)
+        write_listener(named, out)
+        found = naming_accuracy(named, collect([drawn, recorded], "test", each // 4 + 1, seed=1))
+        count = len(drawn.classes)
+        return {"drawn": found[:count].mean().item(), "recordings": found[count:].mean().item()}
+    masked = teach_masked(sounds, scale, seed, device)
+    write_listener(masked, out)
+    parts = (("train", each, 6 * each), ("test", each // 2 + 1, 3 * each))
+    return probe_accuracy(masked, *(collect([drawn], s, n, w, seed=2) for s, n, w in parts))
 
 
 @dataclass(frozen=True)
@@ -63,7 +105,8 @@ def collect(banks: list[AssetBank], split: str, each: int, words: int = 0, seed:
     Classes of the same name in two banks stay two classes.
     """
     rng = np.random.default_rng([seed, SPLITS.index(split), 1886])
-    waves, labels, names = [], [], []
+    waves, labels = [], []
+    names: list[str] = []
     for bank in banks:
         for class_id, name in enumerate(bank.classes):
             for _ in range(each):
@@ -183,15 +226,12 @@ def clusters(mel: Tensor, seed: int = 0) -> Tensor:
     return torch.from_numpy(found.astype(np.int64)).unflatten(0, steps.shape[:2])
 
 
-def naming_accuracy(model: NamedListener, sounds: Sounds) -> dict[str, float]:
-    """Share of held-out single sounds whose class is the loudest answer, by class name."""
+def naming_accuracy(model: NamedListener, sounds: Sounds) -> Tensor:
+    """Share of single sounds whose class has the largest logit, for each class of `names`."""
     mel = torch.cat([log_mel(part) for part in sounds.waveform.split(512)])
     found = predict(model, mel, lambda model, part: model.logits(part)).argmax(1)
     right = (found == sounds.label).float()
-    return {
-        f"{number} {name}": right[sounds.label == number].mean().item()
-        for number, name in enumerate(sounds.names)
-    }
+    return torch.stack([right[sounds.label == k].mean() for k in range(len(sounds.names))])
 
 
 def probe_accuracy(model: MaskedListener, train: Sounds, test: Sounds) -> dict[str, float]:
