@@ -14,6 +14,7 @@ from torch import Tensor
 
 from avcore import metrics
 from avcore.metrics import baselines
+from avcore.nn import pretrained
 from avcore.papers.denseav.evaluation import (
     encode,
     head_scores,
@@ -45,9 +46,9 @@ __all__ = ["CHAT", "CHIRP", "KINDS", "Data", "Prompted", "make_data"]
 def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
     """The training of chapters 50 and 51 and of all their claims."""
     return TrainConfig(
-        steps=by_scale(scale, smoke=4, quick=300, full=3000),
+        steps=by_scale(scale, smoke=4, quick=200, full=2000),
         batch_size=by_scale(scale, smoke=16, quick=64, full=64),
-        learning_rate=1e-3,
+        learning_rate=1e-2,
         weight_decay=1e-2,
         warmup=by_scale(scale, smoke=1, quick=30, full=200),
         clip_norm=1.0,
@@ -159,6 +160,7 @@ def sound_experiment(variant: str, seed: int, scale: str, device: str = "auto") 
     "ahead" is how far retrieval runs ahead of localisation: recall at 10 minus pointing, each
     rescaled so that chance is 0 and the best possible 1; for recall that is its ceiling.
     """
+    pretrained.check(scale)
     recipe = choose(SOUND_RECIPES, variant, "variant")
     data = make_data(("chirp",), scale, seed)
     config = replace(train_config(scale, seed, device), progress=False)
@@ -218,6 +220,7 @@ def mixed_experiment(variant: str, seed: int, scale: str, device: str = "auto") 
     default). "one head, channels split" is one head whose channels are cut in two after training:
     the two halves that anyone can make.
     """
+    pretrained.check(scale)
     name, _, condition = variant.partition(": ")
     heads, recipe = choose(MIXED_RECIPES, name, "variant")
     data = two_sets(choose(CONDITIONS, condition or SAME, "condition"), scale, seed)

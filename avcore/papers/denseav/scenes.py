@@ -37,7 +37,7 @@ from avcore.training.features import cached, code_digest, weights_digest
 CHIRP = replace(STILL, size=128, kind="chirp")
 CHAT = replace(CHIRP, kind="chat", sounding=(0, 0), names=(1, 1))
 KINDS = {"chirp": CHIRP, "chat": CHAT}
-CODE = ("avcore.stage", "avcore.audio", "avcore.nn.listeners", *(
+CODE = ("avcore.stage", "avcore.audio", "avcore.nn.listeners", "avcore.nn.pretrained", *(
     f"avcore.papers.denseav.{name}" for name in ("scenes", "small", "training")
 ))  # fmt: skip
 

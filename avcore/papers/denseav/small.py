@@ -17,12 +17,12 @@ from avcore.audio import log_mel
 from avcore.nn.backbones import ImageStream, conv_block
 from avcore.nn.listeners import MASKED_CHANNELS, listener
 from avcore.nn.pictures import normalise
-from avcore.nn.pretrained import CHANNELS, LITE0, image_backbone
+from avcore.nn.pretrained import CHANNELS, LITE0, JoinedFeatures, eye, image_backbone
 from avcore.papers.denseav.aligners import AudioAligner, ImageAligner
 from avcore.papers.denseav.model import DenseAV
 from avcore.support import choose
 
-FINE, COARSE = CHANNELS[LITE0][1:3]  # channels of the eye at strides 8 and 16
+SEEN = sum(CHANNELS[LITE0][1:3])  # channels of the eye at strides 8 and 16
 WIDTH = 96  # channels of the backbones that start from nothing
 STEP = 0.08  # s between two steps of the aligned sound
 
@@ -41,6 +41,17 @@ class Frozen(nn.Module):
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x)
+
+
+class Eye(nn.Module):
+    """The eye: pictures (B, 3, H, W) in [0, 1] -> (B, 152, H/8, W/8)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.joined = JoinedFeatures(eye())
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.joined(image)[0]
 
 
 class FineEye(nn.Module):
@@ -157,18 +168,16 @@ class Parts(NamedTuple):
 
 
 def _frozen() -> Parts:
-    network = image_backbone().network
-    eye = nn.Sequential(FineEye(network), LastBlocks(network))
-    image = ImageEncoder(nn.Identity(), FINE + COARSE)
+    image = ImageEncoder(nn.Identity(), SEEN)
     audio = AudioEncoder(nn.Identity(), MASKED_CHANNELS)
-    return Parts(image, audio, Frozen(Ear()), Frozen(eye), FINE + COARSE)
+    return Parts(image, audio, Frozen(Ear()), Frozen(Eye()), SEEN)
 
 
 def _tuned() -> Parts:
     network = image_backbone().network
-    image = ImageEncoder(LastBlocks(network), FINE + COARSE)
+    image = ImageEncoder(LastBlocks(network), SEEN)
     audio = AudioEncoder(listener("masked"), MASKED_CHANNELS)
-    return Parts(image, audio, log_mel, Frozen(FineEye(network)), FINE + COARSE)
+    return Parts(image, audio, log_mel, Frozen(FineEye(network)), SEEN)
 
 
 def _scratch() -> Parts:
@@ -195,7 +204,8 @@ def small_denseav(heads: int = 1, channels: int = 96, start: str = "frozen") -> 
     Raises
     ------
     CheckpointError
-        The weights of the eye or the ear are missing.
+        The ear's weights are missing; or, for "tuned", the eye's (for "frozen" a stand-in takes
+        its place, see `avcore.nn.pretrained.eye`).
     """
     parts = choose(START, start, "start")()
     return DenseAV(
