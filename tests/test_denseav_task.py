@@ -196,7 +196,7 @@ def test_the_published_network_trains_by_lora(root, tmp_path, tiny):
     [
         ({"backbones": "huge"}, "unknown backbones 'huge'; choose one of small, published"),
         ({"heads": 0}, "at least one head, got heads=0"),
-        ({"dino": "a.pth"}, "the small backbones have no public weights"),
+        ({"dino": "a.pth"}, "the small backbones bring their own weights"),
         ({"size": 30}, "size wants a multiple of 8"),
         ({"seconds": "long"}, "seconds wants a number, got 'long'"),
         ({"warm_up": 3}, r"the warm-up is a phase of its own; set warm-up\.steps"),

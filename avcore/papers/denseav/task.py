@@ -29,7 +29,7 @@ from avcore.nn.weights import fill, read_any
 from avcore.papers.denseav.evaluation import retrieval
 from avcore.papers.denseav.model import DenseAV, Features, mask_steps
 from avcore.papers.denseav.official import HEADS, load_file, prepare_waveform
-from avcore.papers.denseav.small import audible, small_denseav
+from avcore.papers.denseav.small import START, audible, small_denseav
 from avcore.papers.denseav.training import Recipe, gather, gathered, total_loss
 from avcore.support import AvcoreError, choose
 from avcore.training import Ordered, Phase, Preset, Reading, Task, TrainConfig, predict, seeded
@@ -50,9 +50,11 @@ class Network:
     Attributes
     ----------
     backbones
-        "small", which learn from nothing, or "published": DINO ViT-S/8 and HuBERT large.
+        "small", those of `denseav.small`, or "published": DINO ViT-S/8 and HuBERT large.
     heads
         K.
+    start
+        Of the small backbones, see `small_denseav`: "frozen", "tuned" or "scratch".
     dino, hubert
         Files with the public weights of the published backbones.
     official
@@ -61,16 +63,18 @@ class Network:
 
     backbones: str = "small"
     heads: int = 1
+    start: str = "tuned"
     dino: Path | None = None
     hubert: Path | None = None
     official: Path | None = None
 
     def __post_init__(self) -> None:
         choose(("small", "published"), self.backbones, "backbones")
+        choose(START, self.start, "start")
         if self.heads < 1:
             raise AvcoreError(f"there is at least one head, got heads={self.heads}")
         if self.backbones == "small" and (self.dino or self.hubert or self.official):
-            raise AvcoreError("the small backbones have no public weights; set backbones=published")
+            raise AvcoreError("the small backbones bring their own weights; set backbones=published")
         if self.official and (self.dino or self.hubert):
             raise AvcoreError("the authors' checkpoint brings all weights; leave out the others")
 
@@ -79,7 +83,7 @@ class Network:
 class Pairs:
     """How pictures and sounds are read: pixels of a side, and seconds that are heard."""
 
-    size: int = 64
+    size: int = 128
     seconds: float = 2.0
 
     def __post_init__(self) -> None:
@@ -130,7 +134,7 @@ def build(network: Network, seed: int = 0) -> DenseAV:
         model, network = load_file(network.official, heads), replace(network, heads=heads)
     elif network.backbones == "small":
         with seeded(seed):
-            model = small_denseav(network.heads)
+            model = small_denseav(network.heads, start=network.start)
     else:
         with seeded(seed):
             model = DenseAV.published(network.heads)
@@ -191,7 +195,7 @@ def _features(model: Any, image: Tensor, waveform: Tensor) -> tuple[Features, Te
     if model.network.backbones == "published":
         features = model(normalise(image), prepare_waveform(waveform))
     else:
-        features = model(image, model.front(waveform))
+        features = model(model.image_front(image), model.front(waveform))
     return features, mask_steps(mask, features.audio.shape[-1])
 
 
