@@ -278,7 +278,7 @@ def warm_up_experiment(
     """
     choose(("warm-up", "no warm-up"), variant, "variant")
     config = replace(train_config(scale, seed, device), progress=False)
-    short = replace(config, steps=by_scale(scale, smoke=4, quick=120, full=3000))
+    short = replace(config, steps=by_scale(scale, smoke=4, quick=150, full=2000), learning_rate=1e-3)
     recipe = replace(PLAIN, warm_up=short.steps // 4 if variant == "warm-up" else 0)
     counts = by_scale(scale, smoke=(32, 16, 16), quick=(1000, 50, 300), full=(10_000, 500, 1000))
     data = make_data(("chirp", "chat"), scale, seed, counts=counts, start="tuned")

@@ -118,7 +118,7 @@ def halves(bank: AssetBank | None = None) -> tuple[Group, Group]:
 
 def counts_of(scale: str) -> tuple[int, int, int]:
     """Scenes of each kind in training, validation and test."""
-    return by_scale(scale, smoke=(32, 16, 16), quick=(2000, 100, 300), full=(20_000, 500, 1000))
+    return by_scale(scale, smoke=(32, 16, 16), quick=(1500, 100, 300), full=(20_000, 500, 1000))
 
 
 def make_data(
