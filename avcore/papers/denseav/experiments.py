@@ -49,7 +49,7 @@ def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
         steps=by_scale(scale, smoke=4, quick=200, full=2000),
         batch_size=by_scale(scale, smoke=16, quick=64, full=64),
         learning_rate=1e-2,
-        weight_decay=1e-2,
+        weight_decay=0.3,
         warmup=by_scale(scale, smoke=1, quick=30, full=200),
         clip_norm=1.0,
         seed=seed,
@@ -199,9 +199,9 @@ def two_sets(condition: str, scale: str, seed: int) -> Data:
 
     "same pictures": words and sounds of all classes; "different pictures": words about one half
     of the classes, sounds of the other; "all sounds": sounds of both halves, so that no scene has
-    a word. Each set has half of the usual training scenes.
+    a word.
     """
-    counts = by_scale(scale, smoke=(32, 16, 16), quick=(1000, 50, 300), full=(10_000, 500, 1000))
+    counts = by_scale(scale, smoke=(32, 16, 16), quick=(1200, 100, 300), full=(10_000, 500, 1000))
     ours, theirs = (None, None) if condition == SAME else halves()
     kind = "chirp" if condition == SOUNDS else "chat"
     first = make_data((kind,), scale, seed, ours, counts)
@@ -234,9 +234,7 @@ def mixed_experiment(variant: str, seed: int, scale: str, device: str = "auto") 
     }
 
 
-def _measure_kinds(
-    model: DenseAV, kinds: dict[str, Prompted], recipe: Recipe
-) -> dict[str, float]:
+def _measure_kinds(model: DenseAV, kinds: dict[str, Prompted], recipe: Recipe) -> dict[str, float]:
     """`measure` of each kind by its name, and the means over the kinds."""
     found = {kind: measure(model, prompted, recipe) for kind, prompted in kinds.items()}
     values = {f"{kind}_{name}": v for kind, each in found.items() for name, v in each.items()}
@@ -278,7 +276,9 @@ def warm_up_experiment(
     """
     choose(("warm-up", "no warm-up"), variant, "variant")
     config = replace(train_config(scale, seed, device), progress=False)
-    short = replace(config, steps=by_scale(scale, smoke=4, quick=150, full=2000), learning_rate=1e-3)
+    short = replace(
+        config, steps=by_scale(scale, smoke=4, quick=150, full=2000), learning_rate=1e-3
+    )
     recipe = replace(PLAIN, warm_up=short.steps // 4 if variant == "warm-up" else 0)
     counts = by_scale(scale, smoke=(32, 16, 16), quick=(1000, 50, 300), full=(10_000, 500, 1000))
     data = make_data(("chirp", "chat"), scale, seed, counts=counts, start="tuned")

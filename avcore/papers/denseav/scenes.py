@@ -103,10 +103,14 @@ class Group:
     def sprite(self, class_id: int, rng: np.random.Generator, split: str) -> Sprite:
         return self.bank.sprite(self.keep[class_id], rng, split)
 
-    def performance(self, class_id: int, rng: np.random.Generator, split: str, duration: float) -> Performance:
+    def performance(
+        self, class_id: int, rng: np.random.Generator, split: str, duration: float
+    ) -> Performance:
         return self.bank.performance(self.keep[class_id], rng, split, duration)
 
-    def speak(self, class_id: int, rng: np.random.Generator, split: str, duration: float) -> Performance:
+    def speak(
+        self, class_id: int, rng: np.random.Generator, split: str, duration: float
+    ) -> Performance:
         return self.bank.speak(self.keep[class_id], rng, split, duration)
 
 
@@ -118,7 +122,7 @@ def halves(bank: AssetBank | None = None) -> tuple[Group, Group]:
 
 def counts_of(scale: str) -> tuple[int, int, int]:
     """Scenes of each kind in training, validation and test."""
-    return by_scale(scale, smoke=(32, 16, 16), quick=(1500, 100, 300), full=(20_000, 500, 1000))
+    return by_scale(scale, smoke=(32, 16, 16), quick=(2000, 100, 300), full=(20_000, 500, 1000))
 
 
 def make_data(

@@ -74,7 +74,9 @@ class Network:
         if self.heads < 1:
             raise AvcoreError(f"there is at least one head, got heads={self.heads}")
         if self.backbones == "small" and (self.dino or self.hubert or self.official):
-            raise AvcoreError("the small backbones bring their own weights; set backbones=published")
+            raise AvcoreError(
+                "the small backbones bring their own weights; set backbones=published"
+            )
         if self.official and (self.dino or self.hubert):
             raise AvcoreError("the authors' checkpoint brings all weights; leave out the others")
 
