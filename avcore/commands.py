@@ -130,6 +130,34 @@ def reproduce(
 
 
 @app.command()
+def listener(
+    name: Annotated[str, typer.Argument(help="named or masked")],
+    out: Annotated[Path, typer.Option(help="where its weights are written")],
+    scale: Scale = "quick",
+    seed: Annotated[int, typer.Option(help="of the sounds and the training")] = 0,
+    device: Device = "auto",
+) -> None:
+    """Teach one of the listeners that ship with avcore again, and measure it."""
+    from avcore.training.listeners import teach
+
+    rows = teach(name, out, scale, seed, device)
+    typer.echo(table((name, "held out"), [(key, f"{value:.3f}") for key, value in rows.items()]))
+
+
+@app.command()
+def features(
+    clear: Annotated[bool, typer.Option("--clear", help="remove them all")] = False,
+) -> None:
+    """Say how much room the kept features of frozen networks take, or remove them."""
+    from avcore.training import features
+
+    if clear:
+        typer.echo(f"{features.clear() / 1e6:.0f} MB freed")
+    else:
+        typer.echo(f"{features.size() / 1e6:.0f} MB in {features.features_folder()}")
+
+
+@app.command()
 def trial(
     names: Annotated[list[str] | None, typer.Argument(help="such as shift; all of them")] = None,
     scale: Scale = "quick",

@@ -149,12 +149,39 @@ def test_doctor_fails_when_something_needed_is_missing(capsys, monkeypatch):
     assert code == 1 and "MISSING" in out and "pip install torch" in out
 
 
-def test_stamps_that_cannot_be_fetched_give_code_3(capsys, monkeypatch):
+@pytest.mark.parametrize("what", ["stamps", "elsewhere"])
+def test_media_that_cannot_be_fetched_give_code_3(capsys, monkeypatch, what):
     def fail(cache, progress):
         raise MediaError("apt was not found")
 
-    monkeypatch.setattr("avcore.data.media.stamps.fetch", fail)
-    assert run(capsys, "data", "stamps") == (3, "", "avcore: apt was not found\n")
+    monkeypatch.setattr(f"avcore.data.media.{what}.fetch", fail)
+    assert run(capsys, "data", what) == (3, "", "avcore: apt was not found\n")
+
+
+@pytest.mark.parametrize(("what", "several"), [("stamps", False), ("elsewhere", True)])
+def test_fetched_media_are_shown_with_their_credit(capsys, monkeypatch, tmp_path, what, several):
+    (tmp_path / "CREDIT.txt").write_text("Made by the tests.\n")
+    found = (tmp_path, tmp_path) if several else tmp_path
+    monkeypatch.setattr(f"avcore.data.media.{what}.fetch", lambda cache, progress: found)
+    once = f"{tmp_path}\nMade by the tests.\n"
+    assert run(capsys, "data", what) == (0, once * (2 if several else 1), "")
+
+
+def test_the_names_of_a_folders_classes_are_said(capsys, monkeypatch, tmp_path):
+    asked = []
+
+    def fetch(classes, count, cache, progress):
+        asked.append((classes, count))
+        return {name: [None] * count for name in classes}
+
+    monkeypatch.setattr("avcore.data.media.words.fetch", fetch)
+    for name in ("sea_lion", "cat"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+    code, out, _ = run(capsys, "data", "words", str(tmp_path / "mine"), "--count", "5")
+    assert code == 0 and asked == [(["cat", "sea lion"], 5)]
+    assert "2 names, 10 utterances" in out and "eSpeak NG" in out
+    code, _, err = run(capsys, "data", "words", "--cache", str(tmp_path / "empty"))
+    assert code == 3 and "run: avcore data stamps" in err
 
 
 def test_a_missing_media_folder_gives_code_3(capsys, tmp_path):

@@ -163,7 +163,8 @@ def test_an_interrupted_run_goes_on_where_it_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(words, "say_all", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fetch(["lion", "bear"], 2, tmp_path)
-    left = tmp_path / words.FOLDER / ".lion.npz.abc.tmp"  # as a killed run leaves it
+    left = words._path(tmp_path, "bear")
+    left = left.with_name(f".{left.name}.abcdefgh.tmp")  # as a killed run leaves it
     left.write_bytes(b"half")
     monkeypatch.setattr(words, "say_all", synthesiser.say_all)
     told = []

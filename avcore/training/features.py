@@ -91,6 +91,11 @@ def features_folder(cache: str | Path | None = None) -> Path:
     return Path(chosen).expanduser() / "features"
 
 
+def size(cache: str | Path | None = None) -> int:
+    """Bytes that all kept features take."""
+    return sum(file.stat().st_size for file in _files(features_folder(cache)))
+
+
 def clear(cache: str | Path | None = None) -> int:
     """Remove all kept features; gives the bytes that were freed."""
     return sum(map(_remove, _files(features_folder(cache))))

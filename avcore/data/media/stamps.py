@@ -27,13 +27,7 @@ import numpy as np
 
 from avcore.data.media import deb
 from avcore.data.media.apt import Progress, download
-from avcore.data.media.cache import (
-    cache_folder,
-    contents,
-    fetched,
-    is_whole,
-    write_manifest,
-)
+from avcore.data.media.cache import cache_folder, contents, fetched, is_whole, write_manifest
 from avcore.data.media.cleaning import tidy
 from avcore.data.media.folder import CREDIT, GROUPS, class_folders, read_folder
 from avcore.data.media.read import read_audio, read_image

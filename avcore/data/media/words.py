@@ -22,7 +22,7 @@ from avcore.data.media.cleaning import tidy
 from avcore.data.media.folder import Spoken
 from avcore.data.media.read import resampled
 from avcore.data.media.synthesiser import Said, Speaker, say, say_all
-from avcore.support import AvcoreError, MediaError, atomic_write
+from avcore.support import AvcoreError, MediaError, atomic_write, remove_leftovers
 
 __all__ = ["COUNT", "CREDIT", "Said", "Speaker", "fetch", "load", "say", "share_out", "speaker"]
 
@@ -80,8 +80,6 @@ def fetch(
     missing = [name for name in classes if _read(root, name, count) is None]
     if missing:
         with workplace(root, needed=100_000 * count):
-            for leftover in (root / FOLDER).glob(".*.tmp"):  # of a killed run
-                leftover.unlink()
             for number, name in enumerate(missing):
                 report("words", number / len(missing))
                 _make(root, name, count)
@@ -125,6 +123,7 @@ def _make(root: Path, name: str, count: int) -> None:
         raise MediaError(f"espeak-ng says nothing for {name!r}")
     samples = np.rint(32767 * np.concatenate(waves).clip(-1, 1)).astype(np.int16)
     path = _path(root, name)
+    remove_leftovers(path)
     with atomic_write(path, "wb") as file:
         np.savez_compressed(
             file,

@@ -8,6 +8,8 @@ held-out accuracy are on its card, `listeners/NAME.md`; `avcore.training.listene
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,9 +17,10 @@ from torch import Tensor, nn
 
 from avcore.nn.backbones import conv_block
 from avcore.nn.weights import fill
-from avcore.support import AvcoreError, CheckpointError, choose, require
+from avcore.support import AvcoreError, CheckpointError, atomic_write, choose, require
 
-FOLDER = Path(__file__).with_name("weights")
+FOLDER = Path(__file__).parent
+FORMAT = "avcore listener 1"
 NAMED_CHANNELS = 128
 MASKED_CHANNELS = 96
 MASKED_STEP = 0.04  # s between two features of the masked listener
@@ -27,10 +30,16 @@ class NamedListener(nn.Module):
     """Log-mel (B, 64, n) -> what was heard, (B, 128), none negative, as VGGish's.
 
     The responses are pooled over time and frequency by their maximum and by their mean.
+
+    Attributes
+    ----------
+    names
+        The classes that `logits` names.
     """
 
-    def __init__(self, width: int = 20) -> None:
+    def __init__(self, names: Sequence[str] = (), width: int = 20) -> None:
         super().__init__()
+        self.names = tuple(names)
         self.layers = nn.Sequential(
             conv_block(1, width, 2),
             conv_block(width, 2 * width, 2),
@@ -39,6 +48,11 @@ class NamedListener(nn.Module):
             conv_block(4 * width, 4 * width),
         )
         self.embed = nn.Linear(8 * width, NAMED_CHANNELS)
+        self.name = nn.Linear(NAMED_CHANNELS, len(self.names))
+
+    def logits(self, log_mel: Tensor) -> Tensor:
+        """Log-mel (B, 64, n) -> logits (B, len(names)); several classes may be heard at once."""
+        return self.name(self(log_mel))
 
     def forward(self, log_mel: Tensor) -> Tensor:
         maps = self.layers(_scaled(log_mel)[:, None])
@@ -83,7 +97,7 @@ class _Context(nn.Module):
         return x + self.mix(torch.relu(self.look(torch.relu(self.norm(x)))))
 
 
-ARCHITECTURES = {"named": NamedListener, "masked": MaskedListener}
+LISTENERS = ("named", "masked")
 
 
 def listener(name: str) -> nn.Module:
@@ -94,9 +108,9 @@ def listener(name: str) -> nn.Module:
     Raises
     ------
     CheckpointError
-        The file of weights is missing or damaged.
+        The file of weights is missing, damaged or of another network.
     """
-    return read_listener(choose(ARCHITECTURES, name, "listener"), weights_path(name)).eval()
+    return read_listener(weights_path(choose(LISTENERS, name, "listener")))
 
 
 def weights_path(name: str) -> Path:
@@ -104,28 +118,41 @@ def weights_path(name: str) -> Path:
     return FOLDER / f"{name}.safetensors"
 
 
-def read_listener(architecture: type[nn.Module], path: Path) -> nn.Module:
-    """A listener with the weights of a file, kept there in half precision."""
-    load = require("safetensors.torch", "eye").load_file
+def write_listener(model: NamedListener | MaskedListener, path: str | Path) -> None:
+    """Keep the weights of a listener in half precision."""
+    save = require("safetensors.torch", "eye").save
+    weights = {name: value.half().contiguous() for name, value in _weights(model).items()}
+    names = json.dumps(model.names if isinstance(model, NamedListener) else None)
+    with atomic_write(path, "wb") as file:
+        file.write(save(weights, {"format": FORMAT, "names": names}))
+
+
+def read_listener(path: str | Path) -> nn.Module:
+    """The listener that `write_listener` kept; errors as `listener`."""
+    safetensors = require("safetensors", "eye")
     try:
-        weights = load(path)
+        with safetensors.safe_open(path, "pt") as file:
+            said = file.metadata() or {}
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise CheckpointError(f"there are no weights of a listener at {path}") from None
     except Exception as error:  # damaged files fail in many ways
         raise CheckpointError(f"{path} is damaged") from error
-    model = architecture()
-    counters = {k: v for k, v in model.state_dict().items() if k.endswith("num_batches_tracked")}
-    whole = {name: value.float() for name, value in weights.items()}
-    fill(
-        model,
-        {
-            k: whole[k] if k in whole else counters[k]
-            for k in model.state_dict()
-            if k in whole or k in counters
-        },
-        path,
-    )
-    return model
+    if said.get("format") != FORMAT:
+        raise CheckpointError(f"{path} does not hold a listener of avcore")
+    names = json.loads(said["names"])
+    model = MaskedListener() if names is None else NamedListener(names)
+    fill(model, weights | {k: v for k, v in model.state_dict().items() if _is_counter(k)}, path)
+    return model.eval()
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: v for name, v in model.state_dict().items() if not _is_counter(name)}
+
+
+def _is_counter(name: str) -> bool:
+    """Counts of batches, which nothing reads."""
+    return name.endswith("num_batches_tracked")
 
 
 def _scaled(log_mel: Tensor) -> Tensor:
