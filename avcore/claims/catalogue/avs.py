@@ -153,8 +153,8 @@ A5 = Claim(
     effect=SMALLEST,
     first_seed=FRESH,
     gates=listens("MS3 scarce, TPAVI after S4"),
-    explanation="{treatment.mean:.2f} after S4 and {baseline.mean:.2f} from nothing, which takes as "
-    "many steps as both phases of the other together, on the same sixty clips.",
+    explanation="{treatment.mean:.2f} after S4 and {baseline.mean:.2f} from nothing, which takes "
+    "as many steps as both phases of the other together, on the same sixty clips.",
 )
 
 A6 = Claim(
@@ -278,7 +278,7 @@ A8B = replace(
     treatment=Side("S4, TPAVI", "silence_area"),
     baseline=Side("S4, TPAVI", "area"),
     gates=listens("S4, TPAVI"),
-    explanation="From {baseline.mean:.2f} of the true area to {treatment.mean:.2f}. In S4 something "
+    explanation="From {baseline.mean:.2f} of the true area to {treatment.mean:.2f}. In S4 an object "
     "sounds in every frame of the training, and no frame ever asks for an empty mask.",
 )
 

@@ -74,9 +74,7 @@ def measure(model: nn.Module, clips: Clips, silence: Tensor) -> dict[str, float]
     """
     logits = segment(model, clips)
     values = {**scores(logits, clips.masks), "f_by_clip": f_by_batch(logits, clips.masks, 1)}
-    others = {
-        name: segment(model, heard) for name, heard in other_sounds(clips, silence).items()
-    }
+    others = {name: segment(model, heard) for name, heard in other_sounds(clips, silence).items()}
     for name, other in {**others, "blind": blind(clips)}.items():
         prefix = name.replace(" ", "_")
         found = scores(other, clips.masks)

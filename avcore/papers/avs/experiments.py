@@ -63,9 +63,7 @@ def train_config(scale: str, seed: int, device: str = "auto", setting: str = STA
     """The training of chapters 40 and 41 and of all their claims, on first frames or on clips."""
     few = find_setting(setting).labelled > 1
     return TrainConfig(
-        steps=by_scale(
-            scale, smoke=4, quick=400 if few else 600, full=3000 if few else 5000
-        ),
+        steps=by_scale(scale, smoke=4, quick=400 if few else 600, full=3000 if few else 5000),
         batch_size=4 if few else by_scale(scale, smoke=4, quick=16, full=16),
         learning_rate=1e-3 if few else 3e-3,
         weight_decay=1e-3,

@@ -114,8 +114,12 @@ class SmallAVS(nn.Module):
         """What the mask is made from, (B·T, C, 2h, 2w), the stages, and the aligned sounds."""
         clips = heard.shape[:2]
         if any(each.shape[:2] != clips for each in maps):
-            raise AvcoreError(f"maps and sound (B, T, …) do not fit: {[*maps[0].shape], [*heard.shape]}")
-        seen = [scale(each.float()).flatten(0, 1) for scale, each in zip(self.see, maps, strict=True)]
+            raise AvcoreError(
+                f"maps and sound (B, T, …) do not fit: {[*maps[0].shape], [*heard.shape]}"
+            )
+        seen = [
+            scale(each.float()).flatten(0, 1) for scale, each in zip(self.see, maps, strict=True)
+        ]
         stages = [head(each) for head, each in zip(self.heads, seen, strict=True)]
         sounds: list[Tensor | None] = [None] * len(stages)
         sound = self.hear(heard)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from avcore.nn.pictures import normalise
+from avcore.papers.avs.clips import Clips
 from avcore.papers.avs.losses import DISTANCES, TARGETS, all_frames_bce, avm_loss
 from avcore.papers.avs.model import Segmented
-from avcore.papers.avs.clips import Clips
 from avcore.support import AvcoreError, choose
 from avcore.training import History, TrainConfig, fit, predict, shuffled
 
