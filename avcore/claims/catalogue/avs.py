@@ -278,8 +278,8 @@ A8B = replace(
     treatment=Side("S4, TPAVI", "silence_area"),
     baseline=Side("S4, TPAVI", "area"),
     gates=listens("S4, TPAVI"),
-    explanation="From {baseline.mean:.2f} of the true area to {treatment.mean:.2f}. In S4 an object "
-    "sounds in every frame of the training, and no frame ever asks for an empty mask.",
+    explanation="From {baseline.mean:.2f} of the true area to {treatment.mean:.2f}. In S4 "
+    "something sounds in every frame of the training, and no frame ever asks for an empty mask.",
 )
 
 CLAIMS = (A1, A2, *A2_OTHERS, A3, A4, A5, A6, *A6_OTHERS, A6F, A7, A7B, A8, A8B)

@@ -60,7 +60,7 @@ class Standardise(nn.Module):
         self.spread.copy_((spread + 0.1 * spread.mean() + 1e-6).view(self.shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.spread
+        return (x.to(self.mean.dtype) - self.mean) / self.spread
 
 
 class SmallAVS(nn.Module):
