@@ -17,11 +17,10 @@ from avcore.papers.avs.clips import Clips
 from avcore.papers.avs.small import CHANNELS, SmallAVS
 from avcore.papers.avs.tpavi import AUDIO_CHANNELS
 from avcore.support import choose
-from avcore.training import History, Shuffled, TrainConfig, fit, predict
+from avcore.training import History, TrainConfig, fit, predict, shuffled
 
 POSITIVE, NEGATIVE, TAU, TEMPERATURE = 0.65, 0.4, 0.03, 0.07  # of LVS
 COARSE = 4  # places of the network's map that are averaged before maps are compared
-PAIRS = 32  # pictures with a sound in a batch, each compared with all others
 
 
 class Localizer(nn.Module):
@@ -70,16 +69,15 @@ LOSSES = {"LVS": lvs_loss, "correspondence": correspondence_loss}
 def train(model: Localizer, clips: Clips, config: TrainConfig, loss: str, **fit_args) -> History:
     """Train on clips, best of a single frame with its second of sound; no mask is looked at.
 
-    A batch holds `PAIRS` pairs of a frame and a second, whatever the configuration says.
+    All frames of a batch are compared with all its seconds.
     """
     function = choose(LOSSES, loss, "loss")
     model.body.measure(clips.maps, clips.heard)
-    count = min(PAIRS // clips.masks.shape[1], len(clips))
 
     def loss_fn(model: nn.Module, batch: Clips) -> Tensor:
         return function(model(batch))
 
-    return fit(model, loss_fn, Shuffled(clips, count, config.seed), config, **fit_args)
+    return fit(model, loss_fn, shuffled(clips, config), config, **fit_args)
 
 
 def localise(model: Localizer, clips: Clips) -> Tensor:
