@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from avcore import metrics
+from avcore.nn import pretrained
 from avcore.papers.avs import localizers
 from avcore.papers.avs.clips import Clips, draw_clips, silence
 from avcore.papers.avs.evaluation import measure, scores
@@ -146,6 +147,7 @@ def segmentation_experiment(
     Beside the values of `evaluation.measure`, for localisers of `scores`, stands "blind_miou":
     what a perfect segmenter scores that marks all visible objects and never listens.
     """
+    pretrained.check(scale)
     ways = dict.fromkeys(VARIANTS, _measured) | dict.fromkeys(UNLABELLED, _measured_localizer)
     return dict(choose(ways, variant, "variant")(variant, seed, scale, device))
 
@@ -155,6 +157,7 @@ def gain_experiment(variant: str, seed: int, scale: str, device: str = "auto") -
 
     The scores of the network that listens stand beside the gains.
     """
+    pretrained.check(scale)
     choose((START, "MS3"), variant, "variant")
     with_sound, without = (
         _measured(f"{variant}, {fusion}", seed, scale, device) for fusion in ("TPAVI", "no sound")
