@@ -238,8 +238,8 @@ def test_bench_measures_the_stage_in_small(monkeypatch):
     rendered = []
     monkeypatch.setattr(bench, "render", lambda *a, **k: rendered.append((a[2], k["workers"])))
     figures = bench.run("stage")
-    assert [figure.target for figure in figures] == [400, 80] and all(f.ok for f in figures)
-    assert [workers for _, workers in rendered] == [2, 2]
+    assert [figure.target for figure in figures] == [400, 250, 80] and all(f.ok for f in figures)
+    assert [workers for _, workers in rendered] == [2, 2, 2]
 
 
 def test_bench_reads_the_last_build(tmp_path, monkeypatch):

@@ -137,9 +137,14 @@ def test_of_a_module_that_is_passed_on_everything_counts(tmp_path, monkeypatch):
 
 def test_the_fingerprints_of_the_catalogue_reach_their_networks():
     texts = fingerprints._Code().reached("avcore.papers.avc", "localisation_experiment")
-    for place in ("nn.backbones:SoundStream", "training.loop:_update", "stage.looks:frog"):
+    for place in (
+        "nn.backbones:SoundStream",
+        "training.loop:_update",
+        "nn.pretrained:JoinedFeatures",
+        "stage.looks:frog",
+    ):
         assert f"avcore.{place}" in texts
-    assert "avcore.metrics.baselines:saliency" not in texts
+    assert "avcore.metrics.segmentation:f_measure" not in texts
 
 
 def test_a_module_is_parsed_once_for_all_claims():

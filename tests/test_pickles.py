@@ -83,6 +83,7 @@ def test_batches_and_media_banks_survive_a_pickle(tmp_path):
     [
         Correspondence,
         EarlyFusion,
+        avs.SmallAVS,
         avs.small_avs,
         denseav.small_denseav,
         avs.AVSModel.published,

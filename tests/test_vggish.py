@@ -22,7 +22,7 @@ def test_samples_that_are_no_sound_are_refused_at_every_rate(rate):
 
 
 def test_a_rate_that_is_none_is_refused():
-    with pytest.raises(AvcoreError, match="positive, got 0 and 16000 Hz"):
+    with pytest.raises(AvcoreError, match="positive whole numbers, got 0 and 16000 Hz"):
         examples(torch.zeros(16_000), 0)
 
 

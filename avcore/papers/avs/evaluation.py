@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from avcore import metrics
 from avcore.metrics import baselines
-from avcore.papers.avs.scenes import Clips
+from avcore.papers.avs.clips import Clips
+from avcore.papers.avs.training import run, segment
+from avcore.training import predict
 
 BATCH = 4  # clips in a batch of the published test
 
@@ -62,14 +65,53 @@ def f_by_batch(logits: Tensor, masks: Tensor, batch: int = BATCH) -> float:
     return sum(values) / len(values)
 
 
-def other_sounds(clips: Clips, silence: Tensor) -> dict[str, Clips]:
-    """The same frames with other sounds: "silence", and the sounds of another clip ("permuted").
+def measure(model: nn.Module, clips: Clips, silence: Tensor) -> dict[str, float]:
+    """All that the claims read of one network on held-out clips.
 
-    `silence` (128,) is what the listener makes of a second in which nothing sounds.
+    The values of `scores`; with prefixes the same of other sounds ("silence_miou",
+    "wrong_sound_miou") and of the perfect segmenter that never listens ("blind_miou");
+    "f_by_clip", F with one clip per test batch; and of a network that hears "largest_share".
+    """
+    logits = segment(model, clips)
+    values = {**scores(logits, clips.masks), "f_by_clip": f_by_batch(logits, clips.masks, 1)}
+    others = {name: segment(model, heard) for name, heard in other_sounds(clips, silence).items()}
+    for name, other in {**others, "blind": blind(clips)}.items():
+        prefix = name.replace(" ", "_")
+        found = scores(other, clips.masks)
+        values |= {f"{prefix}_{key}": value for key, value in found.items()}
+    share = largest_share(model, clips)
+    return values if share is None else {**values, "largest_share": share}
+
+
+def largest_share(model: nn.Module, clips: Clips) -> float | None:
+    """The largest of the C shares of the softmax of the aligned sound, mean over frames and stages.
+
+    It is 1/C where the sound has become uniform. None for a network that does not hear.
+    """
+
+    def shares(model: nn.Module, batch: Clips) -> Tensor:
+        heard = [sound for sound in run(model, batch).audio if sound is not None]
+        largest = [sound.softmax(-1).amax(-1) for sound in heard]
+        return torch.stack(largest or [batch.heard[..., 0] * torch.nan]).mean(0)
+
+    found = predict(model, clips, shares, 16).mean().item()
+    return None if found != found else found
+
+
+def blind(clips: Clips) -> Tensor:
+    """Logits of the perfect segmenter that never listens: it marks exactly what can be seen."""
+    return clips.visible.float() - 0.5
+
+
+def other_sounds(clips: Clips, silence: Tensor) -> dict[str, Clips]:
+    """The same frames with other sounds: "silence", and those of another clip ("wrong sound").
+
+    `silence` (128,) is what the ear makes of a second in which nothing sounds. Now and then the
+    other clip has the same sound.
     """
     return {
         "silence": replace(clips, heard=silence.expand_as(clips.heard)),
-        "permuted": replace(clips, heard=clips.heard.roll(1, 0)),
+        "wrong sound": replace(clips, heard=clips.heard.roll(1, 0)),
     }
 
 

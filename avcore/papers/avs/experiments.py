@@ -1,8 +1,9 @@
-"""The experiments behind claims A1 to A8, and the clips and training of chapters 40 and 41.
+"""The experiments behind claims A1 to A8, and the data and training of chapters 40 and 41.
 
-All networks of a seed start from the same taught streams and see the same clips, in the same
-order, for the same number of steps. Deviations: clips of 64×64 pixels, a small network, batches
-of four clips as published.
+All networks of a seed see by the same frozen eye, hear by the same frozen ear and learn from the
+same clips in the same order. On S4 they learn from first frames alone, each with its second of
+sound; on MS3 each starts from the S4 network of its own fusion, as the paper's optional start.
+Deviations: clips of 128×128 pixels, a small network, batches of sixteen first frames on S4.
 """
 
 from __future__ import annotations
@@ -14,24 +15,24 @@ import torch
 from torch import Tensor
 
 from avcore import metrics
-from avcore.audio import log_mel
+from avcore.nn import pretrained
 from avcore.papers.avs import localizers
-from avcore.papers.avs.evaluation import f_by_batch, other_sounds, scores
-from avcore.papers.avs.model import AVSModel
-from avcore.papers.avs.naming import Namer, listen, teach
-from avcore.papers.avs.scenes import SETTINGS, ClipMaker, Clips, find_setting
-from avcore.papers.avs.small import small_avs
-from avcore.papers.avs.training import Recipe, segment, train
-from avcore.stage import AssetBank
+from avcore.papers.avs.clips import Clips, draw_clips, silence
+from avcore.papers.avs.evaluation import measure, scores
+from avcore.papers.avs.scenes import find_setting
+from avcore.papers.avs.small import FUSIONS, SmallAVS
+from avcore.papers.avs.training import Recipe, train
+from avcore.stage import SPLITS, AssetBank
 from avcore.support import Splits, by_scale, choose
 from avcore.training import History, TrainConfig, seeded
 
 MATCHING = 0.5  # the published weight of the matching loss
+START = "S4"  # the setting whose networks the others start from
 
 
 @dataclass(frozen=True)
 class Data(Splits[Clips]):
-    """Clips of a setting whose sound a listener has heard; and what silence is to it, (128,)."""
+    """Clips of a setting; and what silence is to the ear, (128,)."""
 
     silence: Tensor
 
@@ -40,7 +41,6 @@ def make_data(
     setting: str,
     scale: str,
     seed: int,
-    namer: Namer,
     bank: AssetBank | None = None,
     counts: tuple[int, int, int] | None = None,
 ) -> Data:
@@ -49,31 +49,26 @@ def make_data(
     counts = counts or by_scale(
         scale,
         smoke=(16, 8, 8),
-        quick=(800, 40, 120) if few else (1000, 40, 120),
-        full=(3000, 64, 500) if few else (12_000, 200, 500),
+        quick=(400, 40, 100) if few else (2000, 40, 100),
+        full=(3000, 64, 500) if few else (20_000, 200, 500),
     )
-    maker, workers = ClipMaker(setting, bank, seed), by_scale(scale, smoke=0, quick=2, full=8)
-    parts = [
-        maker.draw(split, count, workers=workers)
-        for split, count in zip(("train", "val", "test"), counts, strict=True)
-    ]
-    train, val, test = (replace(p, heard=listen(namer.listener, p.heard)) for p in parts)
-    return Data(train, val, test, silence(namer, maker.stage.config.sample_rate))
+    workers = by_scale(scale, smoke=0, quick=2, full=8)
+    parts = (
+        draw_clips(setting, split, count, seed, bank, workers)
+        for split, count in zip(SPLITS, counts, strict=True)
+    )
+    return Data(*parts, silence())
 
 
-def silence(namer: Namer, sample_rate: int = 16_000) -> Tensor:
-    """What the listener makes of a second of nothing, (128,)."""
-    return listen(namer.listener, log_mel(torch.zeros(1, sample_rate))[None])[0, 0]
-
-
-def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
-    """The training of chapters 40 and 41 and of all their claims."""
+def train_config(scale: str, seed: int, device: str = "auto", setting: str = START) -> TrainConfig:
+    """The training of chapters 40 and 41 and of all their claims, on first frames or on clips."""
+    few = find_setting(setting).labelled > 1
     return TrainConfig(
-        steps=by_scale(scale, smoke=4, quick=720, full=8000),
-        batch_size=4,
-        learning_rate=1e-3,
+        steps=by_scale(scale, smoke=4, quick=300 if few else 800, full=3000 if few else 5000),
+        batch_size=4 if few else by_scale(scale, smoke=4, quick=16, full=16),
+        learning_rate=1e-3 if few else 3e-3,
         weight_decay=1e-3,
-        warmup=by_scale(scale, smoke=1, quick=20, full=200),
+        warmup=by_scale(scale, smoke=1, quick=40, full=300),
         clip_norm=1.0,
         seed=seed,
         device=device,
@@ -84,43 +79,62 @@ def fit_small(
     fusion: str,
     clips: Clips,
     config: TrainConfig,
-    recipe: Recipe,
-    namer: Namer,
-    start: AVSModel | None = None,
+    recipe: Recipe | None = None,
+    start: SmallAVS | None = None,
     **fit_args,
-) -> tuple[AVSModel, History]:
-    """A small AVS on the taught encoder, its other weights drawn from the configuration's seed.
+) -> tuple[SmallAVS, History]:
+    """A small AVS trained on clips, its weights drawn from the configuration's seed.
 
-    With `start` it goes on from that network's weights.
+    With `start` it goes on from that network's weights. Without a recipe all masks of the clips
+    are seen and nothing is matched.
     """
     with seeded(config.seed):
-        model = small_avs(fusion, encoder=namer.encoder)
-    if start is not None:
+        model = SmallAVS(fusion)
+    if start is None:
+        model.measure(clips.maps, clips.heard)
+    else:
         model.load_state_dict(start.state_dict())
+    recipe = recipe or Recipe(clips.masks.shape[1])
     return model, train(model, clips, config, recipe, **fit_args)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One network of the comparison: where it is trained, how the sound comes in, how it starts."""
+    """One network of the comparison.
+
+    Attributes
+    ----------
+    setting, fusion, matching
+        Where it is trained and measured, how the sound comes in, the weight of the matching loss.
+    started
+        Whether it starts from the S4 network of its fusion.
+    few
+        How many of the clips it learns from; None for all of them.
+    long
+        Whether it takes the steps of both phases, S4's and its own.
+    """
 
     setting: str
     fusion: str = "TPAVI"
     matching: float = 0.0
-    from_single: bool = False
+    started: bool = False
+    few: int | None = None
+    long: bool = False
 
 
+FEW = 60  # labelled clips of the scarce MS3
+HEARING = ("TPAVI", "addition")
+WORLDS = ("MS3 with pauses", "MS3 still", "MS3 still with pauses")  # beside "MS3", for A2
 VARIANTS = {
-    "S4, TPAVI": Variant("S4"),
-    "S4, addition": Variant("S4", "addition"),
-    "S4, no sound": Variant("S4", "no sound"),
-    "MS3, TPAVI": Variant("MS3"),
-    "MS3, addition": Variant("MS3", "addition"),
-    "MS3, no sound": Variant("MS3", "no sound"),
-    "MS3, TPAVI with matching": Variant("MS3", matching=MATCHING),
-    "MS3, TPAVI after S4": Variant("MS3", from_single=True),
-    "MS3, video convolution": Variant("MS3", "video convolution"),
-    "MS3, video self-attention": Variant("MS3", "video self-attention"),
+    **{f"S4, {fusion}": Variant("S4", fusion) for fusion in FUSIONS},
+    **{f"solo, {fusion}": Variant("solo", fusion) for fusion in ("addition", "no sound")},
+    **{f"pair, {fusion}": Variant("pair", fusion) for fusion in (*HEARING, "no sound")},
+    **{f"MS3, {fusion}": Variant("MS3", fusion, started=True) for fusion in FUSIONS},
+    **{f"{w}, {fusion}": Variant(w, fusion, started=True) for w in WORLDS for fusion in HEARING},
+    "MS3 large, TPAVI": Variant("MS3 large", started=True),
+    "MS3 large, TPAVI with matching": Variant("MS3 large", matching=MATCHING, started=True),
+    "MS3 scarce, TPAVI after S4": Variant("MS3", started=True, few=FEW),
+    "MS3 scarce, TPAVI from nothing": Variant("MS3", few=FEW, long=True),
 }
 UNLABELLED = {f"MS3, {name}": name for name in localizers.LOSSES}
 
@@ -128,100 +142,77 @@ UNLABELLED = {f"MS3, {name}": name for name in localizers.LOSSES}
 def segmentation_experiment(
     variant: str, seed: int, scale: str, device: str = "auto"
 ) -> dict[str, float]:
-    """Claims A2 to A6: one network, measured on the held-out clips of its setting.
+    """Claims A2 to A8: one network, measured on the held-out clips of its setting.
 
-    Beside `scores`, the same with other sounds: "silence_…" and "permuted_…".
+    Beside the values of `evaluation.measure`, for localisers of `scores`, stands "blind_miou":
+    what a perfect segmenter scores that marks all visible objects and never listens.
     """
+    pretrained.check(scale)
     ways = dict.fromkeys(VARIANTS, _measured) | dict.fromkeys(UNLABELLED, _measured_localizer)
     return dict(choose(ways, variant, "variant")(variant, seed, scale, device))
 
 
 def gain_experiment(variant: str, seed: int, scale: str, device: str = "auto") -> dict[str, float]:
-    """Claim A1: what the sound adds to the mean IoU in a setting, "S4" or "MS3"."""
-    find_setting(variant)
+    """Claim A1: what the sound adds to each score in a setting, "S4" or "MS3"; "gain_miou", …
+
+    The scores of the network that listens stand beside the gains.
+    """
+    pretrained.check(scale)
+    choose((START, "MS3"), variant, "variant")
     with_sound, without = (
         _measured(f"{variant}, {fusion}", seed, scale, device) for fusion in ("TPAVI", "no sound")
     )
-    return {f"gain_{name}": value - without[name] for name, value in with_sound.items()}
-
-
-def scoring_experiment(
-    variant: str, seed: int, scale: str, device: str = "auto"
-) -> dict[str, float]:
-    """Claim A7: one network and one test set, scored in four ways.
-
-    "as coded" and "frames with a source" differ in the frames that the IoU counts; "one clip a
-    batch" and "one batch" in the batch whose best threshold the F-measure takes.
-    """
-    model, data = _trained("MS3, TPAVI", seed, scale, device)
-    logits, masks = segment(model, data.test), data.test.masks
-    values = scores(logits, masks)
-    ways = {
-        "as coded": {"iou": values["miou"], "f": values["f"]},
-        "frames with a source": {"iou": values["miou_filled"], "f": values["f"]},
-        "one clip a batch": {"iou": values["miou"], "f": f_by_batch(logits, masks, 1)},
-        "one batch": {"iou": values["miou"], "f": values["f_whole"]},
-    }
-    return choose(ways, variant, "variant")
-
-
-SOUNDS = {"own sound": "", "silence": "silence_", "permuted": "permuted_"}
-
-
-def sound_experiment(variant: str, seed: int, scale: str, device: str = "auto") -> dict[str, float]:
-    """Claim A8: one network of a setting, the same frames, another sound: "S4, silence".
-
-    The sounds are "own sound", "silence" and "permuted" (another clip's).
-    """
-    known = {f"{setting}, {sound}": (setting, sound) for setting in SETTINGS for sound in SOUNDS}
-    setting, sound = choose(known, variant, "variant")
-    values = _measured(f"{setting}, TPAVI", seed, scale, device)
-    return {name: values[SOUNDS[sound] + name] for name in ("miou", "miou_filled", "area")}
+    gains = {f"gain_{name}": with_sound[name] - value for name, value in without.items()}
+    return {**with_sound, **gains}
 
 
 @lru_cache(maxsize=4)
-def _taught(seed: int, scale: str, device: str) -> Namer:
-    return teach(scale, seed, device=device)
+def _data(setting: str, seed: int, scale: str) -> Data:
+    return make_data(setting, scale, seed)
 
 
-@lru_cache(maxsize=8)
-def _data(setting: str, seed: int, scale: str, device: str) -> Data:
-    return make_data(setting, scale, seed, _taught(seed, scale, device))
-
-
-@lru_cache(maxsize=32)
-def _trained(name: str, seed: int, scale: str, device: str) -> tuple[AVSModel, Data]:
+@lru_cache(maxsize=512)
+def _trained(name: str, seed: int, scale: str, device: str) -> SmallAVS:
     """The network of a variant, trained; one process trains each only once."""
     variant = VARIANTS[name]
-    data = _data(variant.setting, seed, scale, device)
-    start = _trained("S4, TPAVI", seed, scale, device)[0] if variant.from_single else None
-    recipe = Recipe(SETTINGS[variant.setting].labelled, variant.matching)
-    config = replace(train_config(scale, seed, device), progress=False)
-    namer = _taught(seed, scale, device)
-    model, _ = fit_small(variant.fusion, data.train, config, recipe, namer, start)
-    return model, data
+    start = None
+    if variant.started:
+        start = _trained(f"{START}, {variant.fusion}", seed, scale, device)
+    seen = _data(variant.setting, seed, scale).train
+    if variant.few:
+        seen = seen[: variant.few]
+    config = _quiet(scale, seed, device, variant.setting)
+    if variant.long:
+        config = replace(config, steps=config.steps + _quiet(scale, seed, device).steps)
+    recipe = Recipe(find_setting(variant.setting).labelled, variant.matching)
+    return fit_small(variant.fusion, seen, config, recipe, start)[0]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _measured(name: str, seed: int, scale: str, device: str) -> dict[str, float]:
-    model, data = _trained(name, seed, scale, device)
-    values = scores(segment(model, data.test), data.test.masks)
-    for sound, clips in other_sounds(data.test, data.silence).items():
-        other = scores(segment(model, clips), clips.masks)
-        values |= {f"{sound}_{key}": value for key, value in other.items()}
-    return values
+    model, data = _trained(name, seed, scale, device), _data(VARIANTS[name].setting, seed, scale)
+    return measure(model, data.test, data.silence)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=512)
 def _measured_localizer(name: str, seed: int, scale: str, device: str) -> dict[str, float]:
-    """A localiser without masks; where its map is cut is chosen on the masks of validation."""
-    namer, data = _taught(seed, scale, device), _data("MS3", seed, scale, device)
-    config = replace(train_config(scale, seed, device), progress=False)
+    """A localiser that learns from the first frames of S4 without their masks.
+
+    It sees as many of them as the S4 networks, in batches twice as large. Where its map is cut is
+    chosen on the masks of validation.
+    """
+    unlabelled, data = _data(START, seed, scale), _data("MS3", seed, scale)
     with seeded(seed):
-        model = localizers.Localizer(small_avs("no sound", encoder=namer.encoder))
-    localizers.train(model, data.train, config, UNLABELLED[name])
+        model = localizers.Localizer()
+    config = _quiet(scale, seed, device)
+    config = replace(config, steps=-(-config.steps // 2), batch_size=2 * config.batch_size)
+    localizers.train(model, unlabelled.train, config, UNLABELLED[name])
     cut = best_cut(localizers.localise(model, data.val), data.val.masks)
     return scores(localizers.localise(model, data.test) - cut, data.test.masks)
+
+
+def _quiet(scale: str, seed: int, device: str, setting: str = START) -> TrainConfig:
+    return replace(train_config(scale, seed, device, setting), progress=False)
 
 
 def best_cut(maps: Tensor, masks: Tensor, candidates: int = 40) -> float:

@@ -2,8 +2,8 @@
 
 Two ways to learn where a sound comes from when nobody drew it: the hard way of LVS (Chen et al.,
 "Localizing Visual Sounds the Hard Way", CVPR 2021), and the best place of the map against the
-other pictures of the batch (chapter 02). Both get the taught streams and the size of the
-segmentation network; only masks are kept from them.
+other pictures of the batch (chapter 02). Both see and hear by the frozen eye and ear of the
+segmentation network and have its size; only masks are kept from them.
 """
 
 from __future__ import annotations
@@ -13,38 +13,32 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avcore.nn.losses import info_nce
-from avcore.nn.pictures import normalise
-from avcore.papers.avs.model import AVSModel
-from avcore.papers.avs.scenes import Clips
-from avcore.papers.avs.small import CHANNELS
+from avcore.papers.avs.clips import Clips
+from avcore.papers.avs.small import CHANNELS, SmallAVS
 from avcore.papers.avs.tpavi import AUDIO_CHANNELS
 from avcore.support import choose
-from avcore.training import History, Shuffled, TrainConfig, fit
+from avcore.training import History, TrainConfig, fit, predict, shuffled
 
 POSITIVE, NEGATIVE, TAU, TEMPERATURE = 0.65, 0.4, 0.03, 0.07  # of LVS
 COARSE = 4  # places of the network's map that are averaged before maps are compared
 
 
 class Localizer(nn.Module):
-    """Cosine of each place with the sound.
+    """Cosine of each place with the sound: the body of a network without sound, up to the mask."""
 
-    Parameters
-    ----------
-    body
-        A network without sound; its features before the mask are compared.
-    """
-
-    def __init__(self, body: AVSModel, channels: int = CHANNELS) -> None:
+    def __init__(self, channels: int = CHANNELS) -> None:
         super().__init__()
-        self.body, self.sound = body, nn.Linear(AUDIO_CHANNELS, channels)
+        self.body = SmallAVS("no sound", channels=channels)
         self.body.output.requires_grad_(False)  # no mask is made
+        self.sound = nn.Linear(AUDIO_CHANNELS, channels)
 
-    def forward(self, frames: Tensor, heard: Tensor) -> Tensor:
-        """Frames (V, 3, H, W) and sounds (A, 128) -> cosines of all pairs, (A, V, h, w)."""
-        frames = normalise(frames).contiguous(memory_format=torch.channels_last)
-        features = functional.avg_pool2d(self.body.features(frames)[0], COARSE)
+    def forward(self, clips: Clips) -> Tensor:
+        """Clips of T frames -> cosines of all pairs of a second and a frame, (B·T, B·T, h, w)."""
+        features = self.body.features(clips.maps, clips.heard)[0]
+        features = functional.avg_pool2d(features, COARSE)
         features = functional.normalize(torch.relu(features), dim=1)  # as LVS: none is negative
-        sound = functional.normalize(torch.relu(self.sound(heard)), dim=1)
+        sound = self.sound(self.body.hear(clips.heard).flatten(0, 1))
+        sound = functional.normalize(torch.relu(sound), dim=1)
         return torch.einsum("vchw,ac->avhw", features, sound)
 
 
@@ -73,31 +67,30 @@ LOSSES = {"LVS": lvs_loss, "correspondence": correspondence_loss}
 
 
 def train(model: Localizer, clips: Clips, config: TrainConfig, loss: str, **fit_args) -> History:
-    """Train on single frames with their second of sound; masks are never looked at.
+    """Train on clips, best of a single frame with its second of sound; no mask is looked at.
 
-    A batch holds as many frames as `config.batch_size` clips do.
+    All frames of a batch are compared with all its seconds.
     """
     function = choose(LOSSES, loss, "loss")
-    pairs = (clips.frames.flatten(0, 1), clips.heard.flatten(0, 1))
-    count = config.batch_size * clips.frames.shape[1]
+    model.body.measure(clips.maps, clips.heard)
 
-    def loss_fn(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        return function(model(*batch))
+    def loss_fn(model: nn.Module, batch: Clips) -> Tensor:
+        return function(model(batch))
 
-    return fit(model, loss_fn, Shuffled(pairs, count, config.seed), config, **fit_args)
+    return fit(model, loss_fn, shuffled(clips, config), config, **fit_args)
 
 
-@torch.no_grad()
 def localise(model: Localizer, clips: Clips) -> Tensor:
     """Cosine of every place with the frame's own second, (N, T, H, W), on the CPU."""
-    model.eval()
-    device = next(model.parameters()).device
-    maps = []
-    for frames, heard in zip(clips.frames, clips.heard, strict=True):
-        both = model(frames.to(device), heard.to(device))
-        maps.append(torch.diagonal(both, dim1=0, dim2=1).movedim(-1, 0).cpu())
-    size = clips.frames.shape[-1]
-    return functional.interpolate(torch.stack(maps), size, mode="bilinear", align_corners=False)
+
+    def own(model: Localizer, batch: Clips) -> Tensor:
+        maps = torch.diagonal(model(batch), dim1=0, dim2=1).movedim(-1, 0)
+        return maps.unflatten(0, (len(batch), -1))
+
+    size = clips.masks.shape[-1]
+    return functional.interpolate(
+        predict(model, clips, own, 8), size, mode="bilinear", align_corners=False
+    )
 
 
 def _weighted(values: Tensor, weights: Tensor) -> Tensor:

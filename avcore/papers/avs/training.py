@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from avcore.nn.pictures import normalise
+from avcore.papers.avs.clips import Clips
 from avcore.papers.avs.losses import DISTANCES, TARGETS, all_frames_bce, avm_loss
-from avcore.papers.avs.model import AVSModel
-from avcore.papers.avs.scenes import Clips
+from avcore.papers.avs.model import Segmented
 from avcore.support import AvcoreError, choose
 from avcore.training import History, TrainConfig, fit, predict, shuffled
 
@@ -49,20 +49,24 @@ def prepared(frames: Tensor) -> Tensor:
     return normalise(frames).flatten(0, 1).contiguous(memory_format=torch.channels_last)
 
 
-def total_loss(model: nn.Module, batch: Clips, recipe: Recipe) -> dict[str, Tensor]:
-    """The "loss" of a batch and the parts it is made of, not yet weighted.
+def run(model: nn.Module, batch: Any) -> Segmented:
+    """What a network gives for a batch: of `Clips` by their features, of videos by their frames."""
+    if isinstance(batch, Clips):
+        return model(batch.maps, batch.heard)
+    return model(prepared(batch.frames), batch.heard.flatten(0, 1))
 
-    `batch.heard` (B, T, …) is what the model takes as sound, such as what a listener made of it,
-    (B, T, 128), see `listen`.
+
+def total_loss(model: nn.Module, batch: Any, recipe: Recipe) -> dict[str, Tensor]:
+    """The "loss" of a batch and the parts it is made of, not yet weighted.
 
     Raises
     ------
     AvcoreError
         When matching is asked of a network that does not hear.
     """
-    out = model(prepared(batch.frames), batch.heard.flatten(0, 1))
+    out = run(model, batch)
     masks = batch.masks[:, : recipe.labelled].flatten(0, 1)[:, None]
-    logits = out.logits.unflatten(0, batch.frames.shape[:2])[:, : recipe.labelled].flatten(0, 1)
+    logits = out.logits.unflatten(0, (len(batch.masks), -1))[:, : recipe.labelled].flatten(0, 1)
     parts = {"bce": all_frames_bce(logits, masks)}
     loss = parts["bce"]
     if recipe.matching:
@@ -83,11 +87,11 @@ def total_loss(model: nn.Module, batch: Clips, recipe: Recipe) -> dict[str, Tens
 
 
 def train(
-    model: AVSModel, clips: Clips, config: TrainConfig, recipe: Recipe | None = None, **fit_args
+    model: nn.Module, clips: Clips, config: TrainConfig, recipe: Recipe | None = None, **fit_args
 ) -> History:
-    """Train `model` in place on clips whose sound a listener has heard.
+    """Train `model` in place on clips of which only the labelled masks are seen.
 
-    As published there is no augmentation. Of a clip's masks only the labelled ones are seen.
+    Half of the batches, drawn at random, are mirrored; as published there is no augmentation.
 
     Raises
     ------
@@ -101,17 +105,16 @@ def train(
         )
 
     def loss_fn(model: nn.Module, batch: Clips) -> dict[str, Tensor]:
-        return total_loss(model, batch, recipe)
+        return total_loss(model, batch.mirrored() if torch.rand(()) < 0.5 else batch, recipe)
 
     return fit(model, loss_fn, shuffled(clips, config), config, **fit_args)
 
 
-def segment(model: AVSModel, clips: Clips, batch: int = 16) -> Tensor:
+def segment(model: nn.Module, clips: Clips, batch: int = 16) -> Tensor:
     """Logits of every frame, (N, T, H, W), on the CPU; above 0 is marked."""
     return predict(model, clips, segment_batch, batch)
 
 
 def segment_batch(model: nn.Module, batch: Any) -> Tensor:
-    """Logits (B, T, H, W) of a batch with `frames` and `heard`, on the model's device."""
-    logits = model(prepared(batch.frames), batch.heard.flatten(0, 1)).logits[:, 0]
-    return logits.unflatten(0, batch.frames.shape[:2])
+    """Logits (B, T, H, W) of a batch, on the model's device."""
+    return run(model, batch).logits[:, 0].unflatten(0, (len(batch.masks), -1))
