@@ -26,7 +26,6 @@ from avcore.stage import (
     Performance,
     ProceduralBank,
     SceneBatch,
-    SceneConfig,
     Sprite,
     Stage,
     render,
