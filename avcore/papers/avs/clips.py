@@ -69,7 +69,7 @@ class Senses(NamedTuple):
 @lru_cache(maxsize=1)
 def senses() -> Senses:
     """The eye trained on ImageNet and the ear that learned to name sounds, on the CPU."""
-    return Senses(image_backbone().to(memory_format=torch.channels_last), listener("named"))
+    return Senses(image_backbone(), listener("named"))
 
 
 def perceive(raw: RawClips) -> Clips:

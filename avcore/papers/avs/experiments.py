@@ -52,11 +52,11 @@ def make_data(
         full=(3000, 64, 500) if few else (20_000, 200, 500),
     )
     workers = by_scale(scale, smoke=0, quick=2, full=8)
-    parts = (
+    train, val, test = (
         draw_clips(setting, split, count, seed, bank, workers)
         for split, count in zip(SPLITS, counts, strict=True)
     )
-    return Data(*parts, silence())
+    return Data(train, val, test, silence())
 
 
 def train_config(scale: str, seed: int, device: str = "auto", setting: str = START) -> TrainConfig:
