@@ -170,15 +170,15 @@ def segmentation_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[
 def photograph_segmentation_trial(
     scale: str, seed: int = 0, device: str = "auto"
 ) -> dict[str, float]:
-    """The same with photographs, of many more classes: more scenes and twice the steps.
+    """The same with photographs, of many more classes: more scenes and more steps.
 
     Raises `MediaError` where the photographs have not been fetched.
     """
     bank = MediaBank(_photographs(), skip_bad=True)
     counts = by_scale(scale, smoke=(16, 1, 8), quick=(7000, 1, 100), full=(40_000, 1, 500))
     data = experiments.make_data("pair", scale, seed, bank, counts)
-    config = experiments.train_config(scale, seed, device)
-    config = replace(config, steps=2 * config.steps, progress=False)
+    config = experiments.train_config(scale, seed, device, "pair")
+    config = replace(config, steps=config.steps * 4 // 3, progress=False)
     model, _ = experiments.fit_small("TPAVI", data.train, config)
     values = evaluation.measure(model, data.test, data.silence)
     return {f"photographs_avs_{name}": value for name, value in values.items()}
