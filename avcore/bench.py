@@ -57,6 +57,10 @@ TRIALS = (
     ("probe_loudness_above_chance", "points", 5.0, True),
     ("correspondence_pointing", "share", 0.70, False),
     ("photographs_pointing", "share", 0.60, False),
+    ("avs_miou", "share", 0.80, False),
+    ("avs_wrong_sound_miou", "share", 0.20, True),
+    ("photographs_avs_miou", "share", 0.60, False),
+    ("photographs_avs_wrong_sound_miou", "share", 0.20, True),
 )
 
 

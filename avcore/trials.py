@@ -21,6 +21,7 @@ from avcore.audio import log_mel
 from avcore.data.media import stamps
 from avcore.nn.backbones import SoundStream
 from avcore.papers import avc
+from avcore.papers.avs import evaluation, experiments
 from avcore.papers.multisensory import shift
 from avcore.stage import MOVING, STILL, AssetBank, SceneBatch, SceneConfig, Stage, render
 from avcore.stage.media import MediaBank
@@ -148,10 +149,7 @@ def photograph_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[st
 
     Raises `MediaError` where the photographs have not been fetched.
     """
-    folder = stamps.available()
-    if folder is None:
-        raise MediaError("the photographs are not here; run: avcore data stamps")
-    data = photograph_data(photograph_bank(folder), scale, seed)
+    data = photograph_data(photograph_bank(_photographs()), scale, seed)
     config = replace(avc.train_config(scale, seed, device), progress=False)
     model, _ = avc.train(avc.Experience.of(data.train), config)
     return {f"photographs_{name}": value for name, value in avc.measure(model, data).items()}
@@ -163,6 +161,36 @@ def correspondence_trial(scale: str, seed: int = 0, device: str = "auto") -> dic
     return {f"correspondence_{name}": value for name, value in values.items()}
 
 
+def segmentation_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
+    """AVS with TPAVI on two objects of which one sounds: `avs.evaluation.measure`."""
+    values = experiments.segmentation_experiment("pair, TPAVI", seed, scale, device)
+    return {f"avs_{name}": value for name, value in values.items()}
+
+
+def photograph_segmentation_trial(
+    scale: str, seed: int = 0, device: str = "auto"
+) -> dict[str, float]:
+    """The same with photographs, of many more classes: more scenes and more steps.
+
+    Raises `MediaError` where the photographs have not been fetched.
+    """
+    bank = MediaBank(_photographs(), skip_bad=True)
+    counts = by_scale(scale, smoke=(16, 1, 8), quick=(7000, 1, 100), full=(40_000, 1, 500))
+    data = experiments.make_data("pair", scale, seed, bank, counts)
+    config = experiments.train_config(scale, seed, device, "pair")
+    config = replace(config, steps=config.steps * 4 // 3, progress=False)
+    model, _ = experiments.fit_small("TPAVI", data.train, config)
+    values = evaluation.measure(model, data.test, data.silence)
+    return {f"photographs_avs_{name}": value for name, value in values.items()}
+
+
+def _photographs() -> Path:
+    folder = stamps.available()
+    if folder is None:
+        raise MediaError("the photographs are not here; run: avcore data stamps")
+    return folder
+
+
 TRIALS = {
     "shift": shift_trial,
     "words": word_trial,
@@ -170,4 +198,6 @@ TRIALS = {
     "probes": probe_trial,
     "photographs": photograph_trial,
     "correspondence": correspondence_trial,
+    "segmentation": segmentation_trial,
+    "photographs-segmentation": photograph_segmentation_trial,
 }

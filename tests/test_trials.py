@@ -7,7 +7,7 @@ import pytest
 from avcore import bench, trials
 from avcore.data.media import stamps
 
-DRAWN = [name for name in trials.TRIALS if name != "photographs"]
+DRAWN = [name for name in trials.TRIALS if not name.startswith("photographs")]
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +50,10 @@ def test_the_photograph_trial_measures_what_chapter_02_shows():
     values = trials.photograph_trial("smoke", seed=0, device="cpu")
     assert {"photographs_iou", "photographs_pointing"} <= set(values)
     assert 0 < values["photographs_whole_image_iou"] < 0.5
+
+
+@pytest.mark.skipif(stamps.available() is None, reason="the photographs are not fetched")
+def test_segmentation_of_photographs_is_measured_as_that_of_drawings():
+    values = trials.photograph_segmentation_trial("smoke", seed=0, device="cpu")
+    assert {"photographs_avs_miou", "photographs_avs_wrong_sound_miou"} <= set(values)
+    assert 0.3 < values["photographs_avs_blind_miou"] < 0.7

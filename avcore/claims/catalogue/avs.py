@@ -59,10 +59,13 @@ A2 = Claim(
     "are the scenes in which TPAVI has its best chance: the frames of a clip differ, and no object "
     "in view pauses.",
 )
-WORLDS = {
+# Scenes, setting, which networks have to beat the one that never listens (what TPAVI cannot do
+# with pauses is the question), the paper's figures, and what to know.
+WORLDS: dict[str, tuple[str, str, tuple[str, ...], tuple[Reported, ...], str]] = {
     "A2b": (
         "the same scenes, in which sources also pause",
         "MS3 with pauses",
+        ("addition",),
         (),
         "A pause is what TPAVI cannot place in time between frames that look alike, since it adds "
         "up all seconds before it looks.",
@@ -70,12 +73,14 @@ WORLDS = {
     "A2c": (
         "objects that stand still and sound all the time",
         "MS3 still",
+        ("TPAVI", "addition"),
         (),
         "The frames of a clip look alike and have the same answer, so nothing depends on when.",
     ),
     "A2d": (
         "objects that stand still and pause",
         "MS3 still with pauses",
+        ("addition",),
         (),
         "Frames that look alike have different answers here. TPAVI adds up all seconds before it "
         "looks and cannot tell these frames apart; addition can.",
@@ -83,6 +88,7 @@ WORLDS = {
     "A2e": (
         "a single source",
         "S4",
+        ("TPAVI", "addition"),
         (Reported("TPAVI minus addition on S4", 1.09, "points", TABLE),),
         "In S4 the source sounds all the time, so nothing depends on when.",
     ),
@@ -94,12 +100,12 @@ A2_OTHERS = tuple(
         sentence=f"TPAVI brings the sound in better than adding it to every pixel does: {scenes}.",
         treatment=Side(f"{setting}, TPAVI", "miou"),
         baseline=Side(f"{setting}, addition", "miou"),
-        gates=listens(f"{setting}, TPAVI", f"{setting}, addition"),
+        gates=listens(*(f"{setting}, {fusion}" for fusion in able)),
         reported=figures,
         explanation="{treatment.mean:.2f} with TPAVI against {baseline.mean:.2f} by addition. "
         + why,
     )
-    for claim_id, (scenes, setting, figures, why) in WORLDS.items()
+    for claim_id, (scenes, setting, able, figures, why) in WORLDS.items()
 )
 
 A3 = Claim(
@@ -152,9 +158,11 @@ A5 = Claim(
     baseline=Side("MS3 scarce, TPAVI from nothing", "miou"),
     effect=SMALLEST,
     first_seed=FRESH,
-    gates=listens("MS3 scarce, TPAVI after S4"),
+    gates=(Gate("MS3 scarce, TPAVI after S4", "miou", above="wrong_sound_miou"),),
     explanation="{treatment.mean:.2f} after S4 and {baseline.mean:.2f} from nothing, which takes "
-    "as many steps as both phases of the other together, on the same sixty clips.",
+    "as many steps as both phases of the other together, on the same sixty clips. So few clips "
+    "need not be enough to beat a perfect segmenter that never listens, "
+    "{treatment_run[blind_miou].mean:.2f}; the gate asks only that the network listens.",
 )
 
 A6 = Claim(

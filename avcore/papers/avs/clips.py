@@ -69,7 +69,7 @@ class Senses(NamedTuple):
 @lru_cache(maxsize=1)
 def senses() -> Senses:
     """The pretrained eye and the ear that learned to name sounds, on the CPU."""
-    return Senses(pretrained.eye().to(memory_format=torch.channels_last), listener("named"))
+    return Senses(pretrained.eye(), listener("named"))
 
 
 def perceive(raw: RawClips) -> Clips:

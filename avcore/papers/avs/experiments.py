@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,6 +31,20 @@ MATCHING = 0.5  # the published weight of the matching loss
 START = "S4"  # the setting whose networks the others start from
 
 
+class Size(NamedTuple):
+    """Clips to learn from and steps of the training at quick scale."""
+
+    clips: int
+    steps: int
+
+
+def size_of(setting: str) -> Size:
+    """MS3 has fewer clips than the settings with first frames; "pair" is for a chapter's figure."""
+    if find_setting(setting).labelled > 1:
+        return Size(400, 300)
+    return Size(3000, 1200) if setting == "pair" else Size(2000, 800)
+
+
 @dataclass(frozen=True)
 class Data(Splits[Clips]):
     """Clips of a setting; and what silence is to the ear, (128,)."""
@@ -44,27 +59,27 @@ def make_data(
     bank: AssetBank | None = None,
     counts: tuple[int, int, int] | None = None,
 ) -> Data:
-    """Clips to learn from, to choose on and to be measured on; MS3 has fewer to learn from."""
-    few = find_setting(setting).labelled > 1
+    """Clips to learn from, to choose on and to be measured on."""
+    size = size_of(setting)
     counts = counts or by_scale(
         scale,
         smoke=(16, 8, 8),
-        quick=(400, 40, 100) if few else (2000, 40, 100),
-        full=(3000, 64, 500) if few else (20_000, 200, 500),
+        quick=(size.clips, 40, 100),
+        full=(10 * size.clips, 100, 500),
     )
     workers = by_scale(scale, smoke=0, quick=2, full=8)
-    parts = (
+    train, val, test = (
         draw_clips(setting, split, count, seed, bank, workers)
         for split, count in zip(SPLITS, counts, strict=True)
     )
-    return Data(*parts, silence())
+    return Data(train, val, test, silence())
 
 
 def train_config(scale: str, seed: int, device: str = "auto", setting: str = START) -> TrainConfig:
     """The training of chapters 40 and 41 and of all their claims, on first frames or on clips."""
-    few = find_setting(setting).labelled > 1
+    few, steps = find_setting(setting).labelled > 1, size_of(setting).steps
     return TrainConfig(
-        steps=by_scale(scale, smoke=4, quick=300 if few else 800, full=3000 if few else 5000),
+        steps=by_scale(scale, smoke=4, quick=steps, full=6 * steps),
         batch_size=4 if few else by_scale(scale, smoke=4, quick=16, full=16),
         learning_rate=1e-3 if few else 3e-3,
         weight_decay=1e-3,

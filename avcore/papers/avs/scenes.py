@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,14 +46,16 @@ class Setting:
     heard: float = 1.0
 
 
-def _scenes(kind: str, **conditions) -> SceneConfig:
-    clip = {"size": 128, "frames": SECONDS, "fps": 1.0, "duration": float(SECONDS), "kind": kind}
-    return SceneConfig(**clip, **conditions)
+_CLIP = SceneConfig(size=128, frames=SECONDS, fps=1.0, duration=float(SECONDS))
 
 
-_SEVERAL = {"objects": (2, 3), "sounding": (1, 2)}
+def _scenes(kind: str, **conditions: Any) -> SceneConfig:
+    return replace(_CLIP, kind=kind, **conditions)
+
+
+_SEVERAL: dict[str, Any] = {"objects": (2, 3), "sounding": (1, 2)}
 _MOVING = {"travel": 0.6, "presence": 0.8}
-_LARGE = {"objects": (2, 2), "sounding": (1, 2), "diameter": (0.5, 0.65)}
+_LARGE: dict[str, Any] = {"objects": (2, 2), "sounding": (1, 2), "diameter": (0.5, 0.65)}
 PAUSES = 0.75  # `heard` of the settings with pauses
 
 SETTINGS = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +100,7 @@ class SmallAVS(nn.Module):
     def measure(self, maps: Sequence[Tensor], heard: Tensor) -> None:
         """Take the standardisation from features to learn from."""
         for layer, each in zip(self.see, maps, strict=True):
-            layer.measure(each)
+            cast(Standardise, layer).measure(each)
         self.hear.measure(heard)
 
     def forward(self, maps: Sequence[Tensor], heard: Tensor) -> Segmented:
