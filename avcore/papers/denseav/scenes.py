@@ -116,7 +116,8 @@ class Group:
 def halves(bank: AssetBank | None = None) -> tuple[Group, Group]:
     """The classes of a bank in two groups: every second one."""
     bank = bank or ProceduralBank()
-    return tuple(Group(bank, range(first, len(bank.classes), 2)) for first in (0, 1))
+    count = len(bank.classes)
+    return Group(bank, range(0, count, 2)), Group(bank, range(1, count, 2))
 
 
 def counts_of(scale: str) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ listener of avcore, where the paper has HuBERT. What never learns is a front, co
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +57,7 @@ class Eye(nn.Module):
 class FineEye(nn.Module):
     """The eye up to stride 8: pictures (B, 3, H, W) in [0, 1] -> (B, 40, H/8, W/8)."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
         self.stem = nn.Sequential(network.conv_stem, network.bn1, *network.blocks[:3])
 
@@ -72,7 +72,7 @@ class LastBlocks(nn.Module):
     their statistics also where the weights learn.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
         self.blocks = nn.Sequential(*network.blocks[3:5])
 
