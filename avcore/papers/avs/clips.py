@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from avcore.audio import log_mel
+from avcore.nn import pretrained
 from avcore.nn.listeners import listener
-from avcore.nn.pretrained import image_backbone
 from avcore.papers.avs.scenes import ClipMaker, RawClips, find_setting
 from avcore.stage import AssetBank, ProceduralBank
 from avcore.training import predict
@@ -68,8 +68,8 @@ class Senses(NamedTuple):
 
 @lru_cache(maxsize=1)
 def senses() -> Senses:
-    """The eye trained on ImageNet and the ear that learned to name sounds, on the CPU."""
-    return Senses(image_backbone(), listener("named"))
+    """The pretrained eye and the ear that learned to name sounds, on the CPU."""
+    return Senses(pretrained.eye(), listener("named"))
 
 
 def perceive(raw: RawClips) -> Clips:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from avcore import metrics
+from avcore.nn import pretrained
 from avcore.papers.avs import localizers
 from avcore.papers.avs.clips import Clips, draw_clips, silence
 from avcore.papers.avs.evaluation import measure, scores
@@ -80,7 +81,7 @@ def train_config(scale: str, seed: int, device: str = "auto", setting: str = STA
     return TrainConfig(
         steps=by_scale(scale, smoke=4, quick=steps, full=6 * steps),
         batch_size=4 if few else by_scale(scale, smoke=4, quick=16, full=16),
-        learning_rate=1e-3 if few else 3e-3,
+        learning_rate=2e-3 if few else 3e-3,
         weight_decay=1e-3,
         warmup=by_scale(scale, smoke=1, quick=40, full=300),
         clip_norm=1.0,
@@ -161,6 +162,7 @@ def segmentation_experiment(
     Beside the values of `evaluation.measure`, for localisers of `scores`, stands "blind_miou":
     what a perfect segmenter scores that marks all visible objects and never listens.
     """
+    pretrained.check(scale)
     ways = dict.fromkeys(VARIANTS, _measured) | dict.fromkeys(UNLABELLED, _measured_localizer)
     return dict(choose(ways, variant, "variant")(variant, seed, scale, device))
 
@@ -170,6 +172,7 @@ def gain_experiment(variant: str, seed: int, scale: str, device: str = "auto") -
 
     The scores of the network that listens stand beside the gains.
     """
+    pretrained.check(scale)
     choose((START, "MS3"), variant, "variant")
     with_sound, without = (
         _measured(f"{variant}, {fusion}", seed, scale, device) for fusion in ("TPAVI", "no sound")
