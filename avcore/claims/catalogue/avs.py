@@ -144,7 +144,7 @@ A4 = Claim(
     "{treatment_run[wrong_sound_miou].mean:.2f} and {baseline_run[wrong_sound_miou].mean:.2f}. "
     "The largest of the 32 shares of the aligned sound's softmax is "
     "{treatment_run[largest_share].mean:.3f} with the loss and "
-    "{baseline_run[largest_share].mean:.3f} without; uniform is 0.031, and two uniform "
+    "{baseline_run[largest_share].mean:.3f} without; uniform is one in 32, and two uniform "
     "distributions match whatever is heard. The weight is the published one, on a sum over frames.",
 )
 

@@ -81,7 +81,7 @@ def train_config(scale: str, seed: int, device: str = "auto", setting: str = STA
     return TrainConfig(
         steps=by_scale(scale, smoke=4, quick=steps, full=6 * steps),
         batch_size=4 if few else by_scale(scale, smoke=4, quick=16, full=16),
-        learning_rate=1e-3 if few else 3e-3,
+        learning_rate=2e-3 if few else 3e-3,
         weight_decay=1e-3,
         warmup=by_scale(scale, smoke=1, quick=40, full=300),
         clip_norm=1.0,

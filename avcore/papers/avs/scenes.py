@@ -55,7 +55,7 @@ def _scenes(kind: str, **conditions: Any) -> SceneConfig:
 
 _SEVERAL: dict[str, Any] = {"objects": (2, 3), "sounding": (1, 2)}
 _MOVING = {"travel": 0.6, "presence": 0.8}
-_LARGE: dict[str, Any] = {"objects": (2, 2), "sounding": (1, 2), "diameter": (0.5, 0.65)}
+_LARGE: dict[str, Any] = {"objects": (3, 3), "sounding": (1, 2), "diameter": (0.45, 0.6)}
 PAUSES = 0.75  # `heard` of the settings with pauses
 
 SETTINGS = {
