@@ -176,7 +176,11 @@ def _frozen() -> Parts:
 def _tuned() -> Parts:
     network = image_backbone().network
     image = ImageEncoder(LastBlocks(network), SEEN)
-    audio = AudioEncoder(listener("masked"), MASKED_CHANNELS)
+    ear = listener("masked")
+    hidden = ear.get_parameter("hidden").detach()
+    del ear.hidden
+    ear.register_buffer("hidden", hidden)  # nothing is hidden from it any more, so it cannot learn
+    audio = AudioEncoder(ear, MASKED_CHANNELS)
     return Parts(image, audio, log_mel, Frozen(FineEye(network)), SEEN)
 
 
