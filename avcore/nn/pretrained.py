@@ -68,10 +68,13 @@ class JoinedFeatures(nn.Module):
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         _, fine, coarse, _ = self.backbone(pictures)
-        enlarged = functional.interpolate(
-            coarse, fine.shape[-2:], mode="bilinear", align_corners=False
-        )
-        return [torch.cat([fine, enlarged], 1)]
+        return [joined(fine, coarse)]
+
+
+def joined(fine: Tensor, coarse: Tensor) -> Tensor:
+    """Two features (B, C, h, w) on the grid of the finer one, the coarser enlarged bilinearly."""
+    enlarged = functional.interpolate(coarse, fine.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.cat([fine, enlarged], 1)
 
 
 def image_backbone(name: str = LITE0) -> ImageBackbone:
@@ -182,15 +185,18 @@ def _lite0(timm) -> nn.Module:
 
 def _from_timm(timm, name: str) -> ImageBackbone:
     """Another network, with weights that timm fetches and its own normalisation."""
-    try:
-        network = timm.create_model(name, pretrained=True, features_only=True)
-    except Exception as error:  # no network, no weights, no features: each fails in its own way
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{name} cannot be made by timm: {reason}") from error
-    strides = network.feature_info.reduction()
+
+    def made(**how: Any) -> Any:
+        try:
+            return timm.create_model(name, features_only=True, **how)
+        except Exception as error:  # no network, no weights, no features: each in its own way
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise CheckpointError(f"{name} cannot be made by timm: {reason}") from error
+
+    strides = made().feature_info.reduction()  # before any weight is fetched
     if not set(STRIDES) <= set(strides):
         raise AvcoreError(f"{name} has features at strides {strides}, not at {list(STRIDES)}")
     chosen = tuple(strides.index(stride) for stride in STRIDES)
+    network = made(pretrained=True, out_indices=chosen)
     config = network.default_cfg
-    network = timm.create_model(name, pretrained=True, features_only=True, out_indices=chosen)
     return ImageBackbone(network, config["mean"], config["std"])

@@ -17,9 +17,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import joblib
 import torch
 from torch import Tensor, nn
 
+from avcore.data.media.cache import cache_folder
+from avcore.stage import AssetBank
 from avcore.support import AvcoreError, atomic_write, remove_leftovers, require
 from avcore.training.predict import device_of, evaluating
 
@@ -104,8 +107,7 @@ def _numbered(maps: list[Tensor]) -> Tensors:
 
 def features_folder(cache: str | Path | None = None) -> Path:
     """Where features are kept: "features" in `cache`, $AVCORE_CACHE or ~/.cache/avcore."""
-    chosen = cache or os.environ.get("AVCORE_CACHE") or Path.home() / ".cache" / "avcore"
-    return Path(chosen).expanduser() / "features"
+    return cache_folder(cache) / "features"
 
 
 def size(cache: str | Path | None = None) -> int:
@@ -139,6 +141,11 @@ def weights_digest(model: nn.Module) -> str:
     for name, value in model.state_dict().items():
         digest.update(name.encode() + _bytes(value))
     return digest.hexdigest()[:16]
+
+
+def bank_digest(bank: AssetBank) -> str:
+    """The name of a bank and a hash of all that it holds, for keys."""
+    return f"{bank.name} {joblib.hash(bank)}"
 
 
 def _bytes(tensor: Tensor) -> memoryview:

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avcore.audio import log_mel
+from avcore.audio import log_mel, set_level
 from avcore.data.media import stamps
 from avcore.nn.listeners import (
     LISTENERS,
@@ -38,7 +38,7 @@ from avcore.training.predict import predict
 from avcore.training.seeds import seeded
 
 RATE, SECONDS = 16_000, 1.0
-LEVEL = 0.05  # RMS of every sound before it is mixed
+LEVEL_DB = -26.0  # of every sound before it is mixed, re. full scale: an RMS of 0.05
 CLUSTERS = 100
 SPAN = 5  # steps of 40 ms that are hidden at once
 HIDDEN = 0.08  # chance that a hidden span begins at a step
@@ -111,14 +111,15 @@ def collect(banks: list[AssetBank], split: str, each: int, words: int = 0, seed:
         for class_id, name in enumerate(bank.classes):
             for _ in range(each):
                 performance = bank.performance(class_id, rng, split, SECONDS)
-                waves.append(_levelled(performance.render(RATE)))
+                waves.append(performance.render(RATE))
                 labels.append(len(names))
             names.append(name)
     for number in range(words):
         class_id = number % len(banks[0].classes)
-        waves.append(_levelled(banks[0].speak(class_id, rng, split, SECONDS).render(RATE)))
+        waves.append(banks[0].speak(class_id, rng, split, SECONDS).render(RATE))
         labels.append(-1)
-    return Sounds(torch.from_numpy(np.stack(waves)), torch.tensor(labels), tuple(names))
+    waveform = set_level(torch.from_numpy(np.stack(waves)), LEVEL_DB)
+    return Sounds(waveform, torch.tensor(labels), tuple(names))
 
 
 def teach_named(
@@ -276,9 +277,3 @@ def _config(scale: str, seed: int, device: str) -> TrainConfig:
         device=device,
         log_every=100,
     )
-
-
-def _levelled(sound: np.ndarray) -> np.ndarray:
-    """A sound with an RMS of `LEVEL`."""
-    rms = np.sqrt(np.mean(np.square(sound, dtype=np.float64))) + 1e-8
-    return (LEVEL / rms * sound).astype(np.float32)

@@ -6,8 +6,6 @@ not trained further. Here both stay as they are, so each clip passes through the
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,7 +19,14 @@ from avcore.nn.listeners import listener
 from avcore.papers.avs.scenes import ClipMaker, RawClips, find_setting
 from avcore.stage import AssetBank, ProceduralBank
 from avcore.training import predict
-from avcore.training.features import Tensors, cached, code_digest, embed, weights_digest
+from avcore.training.features import (
+    Tensors,
+    bank_digest,
+    cached,
+    code_digest,
+    embed,
+    weights_digest,
+)
 from avcore.training.sampler import take
 
 MADE_BY = ("avcore.stage", "avcore.audio", "avcore.papers.avs.scenes", "avcore.papers.avs.clips")
@@ -119,8 +124,3 @@ def draw_clips(
     found = cached(key, make)
     maps = [found.pop(f"map{stage}") for stage in range(4)]
     return Clips(maps, **found)
-
-
-def bank_digest(bank: AssetBank) -> str:
-    """The name of a bank and a hash of all that it holds: pictures, recordings, settings."""
-    return f"{bank.name} {hashlib.sha256(pickle.dumps(bank)).hexdigest()[:16]}"

@@ -30,8 +30,8 @@ from avcore.stage import (
     Stage,
     render,
 )
-from avcore.support import by_scale, require
-from avcore.training.features import cached, code_digest, weights_digest
+from avcore.support import by_scale
+from avcore.training.features import bank_digest, cached, code_digest, weights_digest
 
 CHIRP = replace(STILL, size=128, kind="chirp")
 CHAT = replace(CHIRP, kind="chat", sounding=(0, 0), names=(1, 1))
@@ -171,7 +171,7 @@ def _scenes(
     key = {
         "what": "DenseAV scenes",
         "config": asdict(config),
-        "bank": require("joblib", "train").hash(bank),
+        "bank": bank_digest(bank),
         "seed": seed,
         "split": split,
         "count": count,

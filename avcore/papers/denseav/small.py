@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from avcore.audio import log_mel
 from avcore.nn.backbones import ImageStream, conv_block
 from avcore.nn.listeners import MASKED_CHANNELS, listener
 from avcore.nn.pictures import normalise
-from avcore.nn.pretrained import CHANNELS, LITE0, JoinedFeatures, eye, image_backbone
+from avcore.nn.pretrained import CHANNELS, LITE0, JoinedFeatures, eye, image_backbone, joined
 from avcore.papers.denseav.aligners import AudioAligner, ImageAligner
 from avcore.papers.denseav.model import DenseAV
 from avcore.support import choose
@@ -82,10 +81,7 @@ class LastBlocks(nn.Module):
         return self
 
     def forward(self, fine: Tensor) -> Tensor:
-        coarse = functional.interpolate(
-            self.blocks(fine), fine.shape[-2:], mode="bilinear", align_corners=False
-        )
-        return torch.cat([fine, coarse], 1)
+        return joined(fine, self.blocks(fine))
 
 
 class Ear(nn.Module):
