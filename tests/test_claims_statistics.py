@@ -191,10 +191,14 @@ def test_holm_by_hand():
     assert holm({"a": 0.03, "b": 0.03}) == {"a": 0.06, "b": 0.06} and holm({}) == {}
 
 
-def test_paired_values_are_compared_in_words():
+def test_paired_values_are_compared():
     first, second = np.array([0.5, 0.7, 0.6, 0.6]), np.array([0.1, 0.2, 0.2, 0.1])
-    assert compare(first, second) == "more" and compare(second, first) == "less"
-    assert compare([1, 0, 1, 0], [0, 1, 0, 1]) == compare([1.0], [0.0]) == "equal"
-    assert compare(first, second, words=("loses", "ties", "wins")) == "wins"
-    with pytest.raises(AvcoreError, match="4 values cannot be paired with 2"):
-        compare(first, second[:2])
+    found = compare(first, second)
+    assert found.word == "more" and compare(second, first).word == "less"
+    assert (found.mean, found.other, found.difference) == pytest.approx((0.6, 0.15, 0.45))
+    assert found.low < found.difference < found.high and found.n == 4
+    assert compare([1, 0, 1, 0], [0, 1, 0, 1]).word == compare([1.0], [0.0]).word == "equal"
+    assert compare([1.0], [0.0]).low == -math.inf  # one sample tells nothing
+    for others in (second[:2], []):
+        with pytest.raises(AvcoreError, match="cannot be paired"):
+            compare(first if len(others) else [], others)

@@ -16,10 +16,11 @@ import pytest
 import torch
 
 from avcore import viz
+from avcore.claims import compare
 from avcore.stage import MOVING, STILL, Stage
 from avcore.stage.scene import Scene, SceneConfig, Source, Word
 from avcore.support import AvcoreError
-from avcore.viz import charts, encode, outline
+from avcore.viz import charts, diagrams, encode, outline
 from avcore.viz.forest import forest
 from avcore.viz.theme import OUTLINES, colour_table
 
@@ -663,3 +664,76 @@ def test_colours_are_distinct_and_scales_rise_in_lightness() -> None:
     for name in ("viridis", "inferno"):
         lightness = colour_table(name) @ np.array([0.2126, 0.7152, 0.0722])
         assert (np.diff(lightness) > -1.5).all() and lightness[-1] > 4 * lightness[0]
+
+
+# --- grids, diagrams and sentences -----------------------------------------------------------
+
+
+def grid_of(count: int = 3, **options) -> str:
+    images = np.zeros((count, 8, 8, 3), np.uint8)
+    maps = {"own": np.eye(8)[None].repeat(count, 0), "wrong <b>": np.zeros((count, 4, 4))}
+    masks = np.zeros((count, 8, 8), bool)
+    masks[:, 2:4, 2:5] = True
+    return viz.map_grid(images, maps, masks, **options).html()
+
+
+def test_a_grid_shows_every_sample_under_every_map_and_counts_the_hits():
+    made = grid_of(hits={"own": np.array([True, False, True])}, captions=["a", "b & c", "d"])
+    page = Elements(made)
+    pictures = page.all("img")
+    assert len(pictures) == 3 * 3  # the picture and two maps
+    assert [each["alt"] for each in pictures[:3]] == ["a", "own, hit", "wrong <b>"]
+    assert pictures[4]["alt"] == "own, miss"
+    assert len(page.all("svg", "av-hit")) == 2 and len(page.all("svg", "av-miss")) == 1
+    assert "<b>own</b>: 2 of 3 right" in made and "wrong &lt;b&gt;" in made
+
+
+def test_a_grid_of_other_shapes_is_an_error():
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    with pytest.raises(AvcoreError, match="at least one map"):
+        viz.map_grid(images, {})
+    with pytest.raises(AvcoreError, match=r"wants shape \(2, h, w\)"):
+        viz.map_grid(images, {"own": np.zeros((3, 8, 8))})
+    with pytest.raises(AvcoreError, match="not finite"):
+        viz.map_grid(images, {"own": np.full((2, 8, 8), np.nan)})
+    with pytest.raises(AvcoreError, match="hits of 'else'"):
+        viz.map_grid(images, {"own": np.zeros((2, 8, 8))}, hits={"else": np.ones(2)})
+
+
+def test_every_diagram_is_described_and_keeps_its_ids_to_itself():
+    files = sorted(diagrams.FOLDER.glob("*.svg"))
+    assert files
+    for path in files:
+        page = Elements(viz.diagram(path.stem).html())
+        svg = next(each for each in page.all("svg"))
+        assert svg["role"] == "img" and page.all("title") and page.all("desc")
+        assert set(svg["aria-labelledby"].split()) <= {each.get("id") for _, each in page.found}
+        ids = [each["id"] for _, each in page.found if "id" in each]
+        assert ids and all(ident.startswith(path.stem) for ident in ids), path.name
+        assert "style" not in svg and "#" not in "".join(svg.get("fill", ""))
+    with pytest.raises(AvcoreError, match="diagram"):
+        viz.diagram("nowhere")
+
+
+def test_a_verdict_leads_with_the_numbers():
+    record = {
+        "id": "X1", "seeds": [1, 2], "planned": 2, "verdict": "reproduced", "confidence": 0.95,
+        "treatment_values": [0.8, 0.9], "baseline_values": [0.5, 0.6], "mean_difference": 0.3,
+        "interval": [0.2, 0.4], "gates_failed": [],
+    }  # fmt: skip
+    said = str(viz.verdict(record, reproduced="So it is.", contradicted="Not so."))
+    assert said == (
+        "Claim X1: 0.85 against 0.55, a mean difference of +0.3 (95% interval +0.2 to +0.4, "
+        "2 seeds): **reproduced**. So it is."
+    )
+    gone = {**record, "verdict": "not testable here", "gates_failed": ["a of b"]}
+    assert str(viz.verdict(gone, reproduced="So it is.")).endswith("Not testable here: a of b.")
+    few = {**record, "verdict": "not judged", "interval": None, "seeds": [1]}
+    assert "(1 seed). Not judged" in str(viz.verdict(few, otherwise="Wait."))
+    assert str(viz.verdict(None, otherwise="Wait.")).endswith("yet. Wait.")
+
+
+def test_an_outcome_says_what_was_found_with_its_numbers():
+    texts = {"more": "{mean:.0%} beats {other:.0%}", "less": "fewer", "equal": "a tie"}
+    assert str(viz.outcome(compare([1, 1, 0.9], [0, 0.1, 0]), **texts)) == "97% beats 3%"
+    assert str(viz.outcome(compare([0, 1], [1, 0]), **texts)) == "a tie"

@@ -18,6 +18,7 @@ from avcore.claims.record import (
 from avcore.claims.registry import registry
 from avcore.claims.statistics import (
     VERDICTS,
+    Comparison,
     compare,
     holm,
     p_value,
@@ -30,6 +31,7 @@ __all__ = [
     "CLAIMS",
     "VERDICTS",
     "Claim",
+    "Comparison",
     "Gate",
     "Reported",
     "Side",

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -19,7 +20,6 @@ REPRODUCED, CONTRADICTED = "reproduced", "contradicted"
 NO_EFFECT, INCONCLUSIVE = "no effect that counts", "inconclusive"
 NOT_TESTABLE, NOT_JUDGED = "not testable here", "not judged"
 VERDICTS = (REPRODUCED, CONTRADICTED, NO_EFFECT, INCONCLUSIVE, NOT_TESTABLE, NOT_JUDGED)
-WORDS = ("less", "equal", "more")
 
 
 def t_interval(
@@ -155,29 +155,36 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return {name: corrected[name] for name in p_values}
 
 
-def compare(
-    values: Sequence[float], others: Sequence[float], words: tuple[str, str, str] = WORDS
-) -> str:
-    """Whether paired values are less or more than others: the words of a sentence on them.
+class Comparison(NamedTuple):
+    """Paired values set against others: means, and the 95 % t interval of the difference."""
 
-    Parameters
-    ----------
-    values, others
-        One number per sample, of the same samples: arrays, tensors or lists of length N.
-    words
-        What to say when the 95 % t interval of the mean difference lies below zero, holds it (or
-        fewer than two samples allow none), and lies above.
+    mean: float
+    other: float
+    difference: float
+    low: float  # -inf and inf where fewer than two samples allow no interval
+    high: float
+    n: int
+
+    @property
+    def word(self) -> str:
+        """ "more" or "less" where the interval excludes zero, else "equal": not told apart."""
+        return "more" if self.low > 0 else "less" if self.high < 0 else "equal"
+
+
+def compare(values: Sequence[float], others: Sequence[float]) -> Comparison:
+    """Set paired values against others of the same samples, each of length N.
 
     Raises
     ------
     AvcoreError
-        When the two differ in length or are not finite.
+        When the two differ in length, are empty or are not finite.
     """
-    if len(values) != len(others):
+    if not 0 < len(values) == len(others):
         raise AvcoreError(f"{len(values)} values cannot be paired with {len(others)}")
-    differences = np.asarray(values, dtype=np.float64) - np.asarray(others, dtype=np.float64)
-    low, high = t_interval(differences) or (-1.0, 1.0)
-    return words[2] if low > 0 else words[0] if high < 0 else words[1]
+    ours, theirs = (np.asarray(each, dtype=np.float64) for each in (values, others))
+    low, high = t_interval(ours - theirs) or (-math.inf, math.inf)
+    means = float(ours.mean()), float(theirs.mean())
+    return Comparison(*means, means[0] - means[1], low, high, len(ours))
 
 
 def check_effect(direction: str, effect: float) -> None:

@@ -6,9 +6,11 @@ Figures in such a page are drawn by the Plotly that the page loads; players and 
 """
 
 from avcore.viz.charts import bars, training_curves
+from avcore.viz.diagrams import diagram
 from avcore.viz.explore import explore
 from avcore.viz.figure import Figure, figure
 from avcore.viz.gallery import gallery
+from avcore.viz.grid import map_grid
 from avcore.viz.heatmaps import heatmaps
 from avcore.viz.modes import mode
 from avcore.viz.player import audio_player, scene_player
@@ -17,25 +19,31 @@ from avcore.viz.scoreboard import claim_card, claim_table
 from avcore.viz.sound import spectrogram, waveform_plot
 from avcore.viz.tables import results_table, values_table
 from avcore.viz.view import Html, View
+from avcore.viz.words import Words, outcome, verdict
 
 __all__ = [
     "Figure",
     "Html",
     "View",
+    "Words",
     "audio_player",
     "bars",
     "claim_card",
     "claim_table",
+    "diagram",
     "explore",
     "figure",
     "gallery",
     "heatmaps",
+    "map_grid",
     "mode",
+    "outcome",
     "prompt_maps",
     "results_table",
     "scene_player",
     "spectrogram",
     "training_curves",
     "values_table",
+    "verdict",
     "waveform_plot",
 ]

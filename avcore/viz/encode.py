@@ -89,8 +89,11 @@ def png_uri(picture: np.ndarray) -> str:
 
 def picture_uri(picture: np.ndarray) -> str:
     """A picture (H, W, 3) uint8 as a `data:` address: PNG, or JPEG above 128 pixels."""
-    if max(picture.shape[:2]) <= 128:
-        return png_uri(picture)
+    return png_uri(picture) if max(picture.shape[:2]) <= 128 else jpeg_uri(picture)
+
+
+def jpeg_uri(picture: np.ndarray) -> str:
+    """A picture (H, W, 3) uint8 as a `data:` address of a JPEG."""
     file = io.BytesIO()
     require("PIL.Image", "viz").fromarray(picture).save(file, "JPEG", quality=88)
     return f"data:image/jpeg;base64,{base64_of(file.getvalue())}"

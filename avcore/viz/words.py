@@ -1,0 +1,97 @@
+"""Sentences that depend on what was measured: the numbers first, then the word for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+from avcore.viz.view import View, text
+
+
+class Words(View):
+    """Markdown that a chapter says; in HTML it stands as plain paragraphs."""
+
+    def __init__(self, markdown: str) -> None:
+        self.markdown = markdown
+
+    def html(self) -> str:
+        return "".join(f"<p>{text(part)}</p>" for part in self.markdown.split("\n\n") if part)
+
+    def __str__(self) -> str:
+        return self.markdown
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown
+
+    def _repr_html_(self) -> None:  # type: ignore[override]
+        return None  # a page shows the Markdown
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        return {"text/plain": self.markdown, "text/markdown": self.markdown}
+
+
+def verdict(
+    record: Mapping[str, Any] | None,
+    *,
+    reproduced: str = "",
+    contradicted: str = "",
+    no_effect: str = "",
+    inconclusive: str = "",
+    otherwise: str = "",
+) -> Words:
+    """What the record of a claim says: both sides, the difference, its interval, the verdict.
+
+    Parameters
+    ----------
+    record
+        As `avcore.claims.recorded` gives it, or None.
+    reproduced, contradicted, no_effect, inconclusive
+        What to add for each verdict.
+    otherwise
+        What to add where nothing was judged: too few seeds, a failed gate or no record.
+    """
+    judged = record["verdict"] if record else "not judged"
+    added = {
+        "reproduced": reproduced,
+        "contradicted": contradicted,
+        "no effect that counts": no_effect,
+        "inconclusive": inconclusive,
+    }.get(judged, otherwise)
+    return Words(f"{_lead(record)} {added}".strip())
+
+
+def _lead(record: Mapping[str, Any] | None) -> str:
+    if not record:
+        return "Nothing is recorded for this claim yet."
+    name, judged, count = record["id"], record["verdict"], len(record["seeds"])
+    if not count:
+        return f"Claim {name}: nothing is recorded on this version of the experiment yet."
+    ours, theirs = fmean(record["treatment_values"]), fmean(record["baseline_values"])
+    told = f"Claim {name}: {ours:.3g} against {theirs:.3g}, a mean difference of "
+    told += f"{record['mean_difference']:+.2g}".replace("-", "−")
+    if record.get("interval"):
+        low, high = (f"{bound:+.2g}".replace("-", "−") for bound in record["interval"])
+        told += f" ({record['confidence']:.0%} interval {low} to {high}, {count} seeds)"
+    else:
+        told += f" ({count} seed{'' if count == 1 else 's'})"
+    if judged == "not testable here":
+        return f"{told}. Not testable here: {'; '.join(record['gates_failed'])}."
+    if judged == "not judged":
+        return f"{told}. Not judged: {record['planned']} seeds were planned."
+    return f"{told}: **{judged}**."
+
+
+def outcome(comparison: Any, *, more: str, less: str, equal: str) -> Words:
+    """A sentence on a comparison of paired samples, see `avcore.claims.compare`.
+
+    Parameters
+    ----------
+    comparison
+        Has `word` ("more", "less" or "equal") and the numbers that the texts may name.
+    more, less, equal
+        What to say. Each may name `{mean}`, `{other}`, `{difference}`, `{low}`, `{high}` and
+        `{n}`, with a format: `{mean:.0%}`.
+    """
+    words = {"more": more, "less": less, "equal": equal}[comparison.word]
+    return Words(words.format(**comparison._asdict()).strip())
