@@ -87,6 +87,7 @@ def fit(
         [p for p in model.parameters() if p.requires_grad],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
+        fused=True,
     )
     rates = [group["lr"] for group in optimizer.param_groups]
     history = History()
