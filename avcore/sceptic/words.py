@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -86,13 +87,7 @@ def augmented(mel: Tensor) -> Tensor:
         return low + (high - low) * torch.rand(len(mel), *(shape or (1,)))
 
     count, bands, frames = mel.shape
-    floor = mel.min()
-    time = torch.arange(frames)[None] - draw(0, 20)
-    time, band = time * draw(0.75, 1.3), torch.arange(bands)[None] * draw(0.85, 1.18)
-    across = (2 * time / (frames - 1) - 1)[:, None].expand(count, bands, frames)
-    along = (2 * band / (bands - 1) - 1)[:, :, None].expand(count, bands, frames)
-    grid = torch.stack([across, along], -1)
-    warped = functional.grid_sample((mel - floor)[:, None], grid, align_corners=True)[:, 0] + floor
+    warped = spoken_by_another(mel, draw(0, 20), draw(0.75, 1.3), draw(0.85, 1.18))
     filtered = warped + _curve(1.2 * torch.randn(count, 6), bands)
     loudest = filtered.amax((1, 2), keepdim=True)
     noise = loudest - draw(3, 12, 1, 1) + _curve(torch.randn(count, 5), bands)
@@ -101,6 +96,30 @@ def augmented(mel: Tensor) -> Tensor:
         hidden = _span(frames, 10, draw)[:, None] | _span(bands, 8, draw)[:, :, None]
         noisy = torch.where(hidden, noisy.mean((1, 2), keepdim=True), noisy)
     return noisy
+
+
+def spoken_by_another(mel: Tensor, delay: Tensor, speed: Tensor, tract: Tensor) -> Tensor:
+    """Utterances (B, 64, n) later by `delay` frames, faster, and from a longer vocal tract.
+
+    `delay`, `speed` and `tract` (a factor of the frequencies' bands) are (B, 1).
+    """
+    count, bands, frames = mel.shape
+    floor = mel.min()
+    time, band = torch.arange(frames)[None] - delay, torch.arange(bands)[None]
+    across = (2 * time * speed / (frames - 1) - 1)[:, None].expand(count, bands, frames)
+    along = (2 * band * tract / (bands - 1) - 1)[:, :, None].expand(count, bands, frames)
+    grid = torch.stack([across, along], -1)
+    return functional.grid_sample((mel - floor)[:, None], grid, align_corners=True)[:, 0] + floor
+
+
+def named(model: WordListener, mel: Tensor) -> Tensor:
+    """Log-probabilities of the words (B, count), the mean over nine speeds and vocal tracts."""
+    ways = []
+    for speed, tract in product((0.85, 1.0, 1.15), (0.9, 1.0, 1.1)):
+        steady = [torch.full((len(mel), 1), value) for value in (8.0, speed, tract)]
+        heard = spoken_by_another(mel, *steady)
+        ways.append(predict(model, heard, lambda model, part: model(part)).log_softmax(1))
+    return torch.stack(ways).mean(0)
 
 
 def _curve(points: Tensor, length: int) -> Tensor:
@@ -176,8 +195,8 @@ def word_experiment(variant: str, seed: int, scale: str, device: str = "auto") -
     )
     config = train_config(scale, seed, device)
     model = teach(learn, len(people), config, variant == "augmented")
-    logits = predict(model, test.mel, lambda model, part: model(part))
-    place = (logits.argsort(1, descending=True) == test.label[:, None]).int().argmax(1)
+    found = named(model, test.mel)
+    place = (found.argsort(1, descending=True) == test.label[:, None]).int().argmax(1)
     return {
         "top1": (place == 0).double().mean().item(),
         "top5": (place < 5).double().mean().item(),
