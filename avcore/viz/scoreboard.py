@@ -77,13 +77,23 @@ def claim_summary(records: Mapping[str, Record], lines: int = 10) -> Html:
         return Html(output(f"<p>{told}</p>", kind="held", styles=("table.css",)))
     items = "".join(
         f"<li>{verdict_html(each['verdict'])}<span>{text(each['sentence'])}"
-        f"<small>{text(each['id'])}, {text(each.get('paper', ''))}: {_difference(each)}</small>"
+        f"<small>{text(each['id'])}, {text(each.get('paper', ''))}: {_briefly(each)}</small>"
         f"</span></li>"
         for each in _chosen(kinds, lines)
     )
     told = f"Of {len(judged)} claims that are judged: {', '.join(counts)}. Among them:"
     body = f'<p>{told}</p><ul class="av-claims">{items}</ul>'
     return Html(output(body, kind="held", styles=("table.css",)))
+
+
+def _briefly(record: Record) -> str:
+    """The difference, its interval and the number of seeds in one line."""
+    if record.get("mean_difference") is None:
+        return "no runs"
+    between = f" {span(*record['interval'])}" if record.get("interval") else ""
+    count = len(record["seeds"])
+    told = f"{number(record['mean_difference'])}{between} in {_metric(record)}"
+    return f"{told}, {'1 seed' if count == 1 else f'{count} seeds'}"
 
 
 def _chosen(kinds: Mapping[str, list[Record]], lines: int) -> list[Record]:
