@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from avcore.metrics import match_clusters
 from avcore.papers import csol
+from avcore.papers.csol import experiments
+from avcore.papers.csol.dictionary import build_dictionary, object_features, published_mask
+from avcore.papers.csol.evaluation import by_class, class_aware, localise
+from avcore.papers.csol.losses import distribution_loss, location_loss
+from avcore.papers.csol.scenes import draw
+from avcore.papers.csol.training import stage_one, stage_two
 from avcore.support import AvcoreError, CheckpointError
 from tests.pseudo_weights import pseudo_weights
 
@@ -65,3 +73,138 @@ def test_inputs_that_do_not_fit_are_refused():
         model(image, audio, torch.zeros(5, 512))
     with pytest.raises(AvcoreError, match="are wanted, got"):
         model(image, audio[:1], torch.zeros(4, 512))
+
+
+# --- the object dictionary ---------------------------------------------------------------------
+
+
+def test_object_features_are_means_where_the_map_is_high():
+    visual = torch.arange(8.0).view(1, 2, 2, 2)
+    av_map = torch.tensor([[[0.0, 1.0], [0.2, 0.9]]])
+    assert object_features(visual, av_map).tolist() == [[2.0, 6.0]]  # places 1 and 3
+    constant = object_features(visual, torch.full((1, 2, 2), 0.3))
+    assert constant.tolist() == [[1.5, 5.5]]  # no place stands out: all count
+
+
+def test_the_published_mask_grows_by_four_neighbours():
+    av_map = torch.zeros(1, 5, 5)
+    av_map[0, 2, 2] = 0.06
+    assert published_mask(av_map).sum() == 5 and not published_mask(av_map, 0.07).any()
+
+
+def test_a_dictionary_holds_the_means_of_its_clusters():
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.eye(4)[:3]
+    features = centres.repeat(20, 1) + 0.05 * torch.randn(60, 4, generator=generator)
+    found = build_dictionary(features, 3)
+    label = torch.arange(60) % 3
+    assert match_clusters(found.labels, label).accuracy == 1
+    for k in range(3):
+        torch.testing.assert_close(found.entries[k], features[found.labels == k].mean(0))
+
+
+def test_a_dictionary_that_cannot_be_made():
+    with pytest.raises(AvcoreError, match="3 samples cannot make 4 clusters"):
+        build_dictionary(torch.rand(3, 5), 4)
+    with pytest.raises(AvcoreError, match="not finite"):
+        build_dictionary(torch.full((9, 5), float("nan")), 2)
+    equal = build_dictionary(torch.ones(6, 3), 2)  # one cluster stays empty
+    assert equal.entries.isfinite().all() and len(equal.labels.unique()) == 1
+
+
+# --- the small network, its training and its measures ------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def solos():
+    return draw("solo", "train", 24)
+
+
+@pytest.fixture(scope="module")
+def collages():
+    return draw("synthetic", "test", 6)
+
+
+def test_collages_have_two_sounding_and_two_silent_objects(collages):
+    assert collages.sounding.sum(1).tolist() == [2] * 6
+    assert all(len(boxes) == 2 for boxes in collages.boxes())
+    for boxes in collages.boxes():
+        for _, x, y, w, h in boxes:
+            assert 0 <= x < x + w <= 1 and 0 <= y < y + h <= 1
+    assert not (collages.target() & collages.target(False)).any()
+
+
+def test_both_stages_train_and_class_maps_have_the_filters_they_are_given(solos, collages):
+    config = replace(experiments.train_config("smoke", 0, "cpu"), progress=False)
+    found = stage_one(solos, 5, config, rounds=2)
+    assert len(found.rounds) == 2 and len(found.histories) == 3
+    assert "classes" in found.histories[1].values
+    assert "classes" not in found.histories[0].values
+    entries = found.dictionary.entries
+    model, history = stage_two(found.model, entries, collages, replace(config, batch_size=4))
+    assert {"kl", "location"} <= set(history.values)
+    soft, binary, none = (
+        localise(model, collages, entries, each).class_maps for each in ("soft", "binary", "none")
+    )
+    inside = localise(model, collages).av_logits.sigmoid()[:, None]
+    torch.testing.assert_close(soft, none * inside)
+    kept = inside >= 0.5 * inside.amax((2, 3), keepdim=True)
+    torch.testing.assert_close(binary, none * kept)
+    with pytest.raises(AvcoreError, match="filter"):
+        localise(model, collages, entries, "hard")
+    with pytest.raises(AvcoreError, match=r"dictionary wants shape \(5, 152\)"):
+        localise(model, collages, entries[:4])
+
+
+def test_alternation_starts_from_the_same_correspondence(solos):
+    config = replace(experiments.train_config("smoke", 0, "cpu"), progress=False)
+    once, again = (stage_one(solos, 5, config, rounds=rounds) for rounds in (0, 1))
+    assert torch.equal(once.rounds[0], again.rounds[0])
+    assert once.histories[0]["loss"] == again.histories[0]["loss"]
+
+
+def test_perfect_class_maps_have_perfect_scores(collages):
+    classes = 12
+    perfect = torch.zeros(6, classes, 128, 128)
+    for i, (masks, ids, on) in enumerate(
+        zip(collages.masks, collages.class_id, collages.sounding, strict=True)
+    ):
+        for mask, class_id, sounds in zip(masks, ids, on, strict=True):
+            rows, columns = mask.any(1), mask.any(0)
+            perfect[i, class_id] = (rows[:, None] & columns).float() * sounds * 20
+    found = class_aware(perfect, torch.arange(classes), collages, classes)
+    assert found["ciou@0.5"] == 1 and found["nsa"] == 1 and found["silent_pointing"] < 0.2
+    shuffled = class_aware(perfect, torch.arange(classes).roll(1), collages, classes)
+    assert shuffled["ciou@0.3"] == 0
+
+
+def test_clusters_without_a_class_are_left_out():
+    maps = torch.ones(1, 3, 2, 2) * torch.tensor([1.0, 2.0, 4.0])[:, None, None]
+    found = by_class(maps, torch.tensor([1, -1, 1]), 2)
+    assert found[0, :, 0, 0].tolist() == [0.0, 5.0]
+
+
+def test_the_losses_by_hand():
+    volume = torch.zeros(2, 2, 2, 2)
+    volume[0, 0, 0, 1] = 3.0
+    positive = np.mean([np.log1p(np.exp(-3)), np.log(2)])
+    assert location_loss(volume).item() == pytest.approx(0.5 * (positive + np.log(2)))
+    logits = torch.tensor([[1.0, 2.0, 0.0]])
+    assert distribution_loss(logits, logits).item() == pytest.approx(0, abs=1e-6)
+    uniform = distribution_loss(torch.zeros(1, 3), logits).item()
+    p = logits.softmax(1)
+    assert uniform == pytest.approx((p * (p.log() + np.log(3))).sum().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["alternating", "Attention"])
+def test_the_solo_experiment_returns_its_yardsticks(variant):
+    found = experiments.solo_experiment(variant, 0, "smoke", "cpu")
+    assert {"iou@0.5", "whole_iou@0.5", "wrong_sound_pointing", "nmi", "true_nmi"} <= set(found)
+
+
+def test_the_class_aware_experiment_knows_the_best_rival():
+    found = experiments.class_aware_experiment("CSOL: realistic", 0, "smoke", "cpu")
+    gain = found["ciou@0.3"] - found["agnostic_ciou@0.3"]
+    assert found["gain_ciou@0.3"] == pytest.approx(gain) and "trivial_ciou@0.3" in found
+    with pytest.raises(AvcoreError, match="variant"):
+        experiments.class_aware_experiment("DSOL", 0, "smoke", "cpu")
