@@ -69,7 +69,7 @@ def test_dense_similarity_of_photographs_is_measured_as_that_of_drawings():
 def test_the_bench_of_the_claims_finds_the_network_nearest_to_one_that_never_listens(monkeypatch):
     def made(variant, miou, seconds=60.0):
         values = {"miou": miou, "blind_miou": 0.5}
-        return {"variant": variant, "seed": 1, "values": values, "seconds": seconds}
+        return {"variant": variant, "seed": 1, "values": values, "seconds": seconds, "threads": 1}
 
     shared = made("S4, TPAVI", 0.7)
     own = {"paper": "AVS (ECCV 2022)", "experiment": "e", "seeds": [1]}
@@ -80,4 +80,4 @@ def test_the_bench_of_the_claims_finds_the_network_nearest_to_one_that_never_lis
     }
     monkeypatch.setattr(bench, "load_records", lambda scale: records)
     found = {figure.name: figure.value for figure in bench.claims()}
-    assert found == {"claims_avs": 3.0, "avs_above_never_listening": pytest.approx(0.1)}
+    assert found == {"claims_avs": 1.5, "avs_above_never_listening": pytest.approx(0.1)}
