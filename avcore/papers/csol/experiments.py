@@ -61,16 +61,16 @@ def second_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
 class Variant:
     """One network of stage one: its loss, its pooling, and the rounds of alternation."""
 
-    loss: str = "infonce"
+    loss: str = "bce"
     pool: str = "max"
     rounds: int = 1
 
 
 VARIANTS = {
     "alternating": Variant(),
-    "localisation alone": Variant(rounds=0),
-    "Objects that Sound": Variant(loss="bce", rounds=0),
+    "localisation alone": Variant(rounds=0),  # as Objects that Sound (ECCV 2018)
     "Attention": Variant(pool="attention", rounds=0),
+    "InfoNCE": Variant(loss="infonce", rounds=0),
 }
 FILTERS = {"CSOL": "soft", "CSOL, binary filter": "binary", "CSOL, no filter": "none"}
 AGNOSTIC = tuple(name for name in VARIANTS if name != "alternating")

@@ -1,7 +1,6 @@
 """The two stages: single sources until objects have kinds, then mixtures of several.
 
-Deviations: InfoNCE over the batch instead of one negative per sound in stage one (the paper's loss
-is "bce"); localisation and classification are lowered together in the rounds of alternation.
+Deviation: localisation and classification are lowered together in the rounds of alternation.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def stage_one(
     clusters: int,
     config: TrainConfig,
     rounds: int = 1,
-    loss: str = "infonce",
+    loss: str = "bce",
     pool: str = "max",
     **fit_args,
 ) -> StageOneResult:
