@@ -30,8 +30,8 @@ C1 = Claim(
     ),
     explanation="CIoU@0.3 {treatment.mean:.2f} against {baseline.mean:.2f} of the best of three "
     "class-agnostic networks (localisation alone, which is Objects that Sound, Attention, and "
-    "InfoNCE), on collages of two sounding and two silent objects. All have the same eye, scenes and steps. Sound-of-Pixels "
-    "and DMC, which the paper also has, are not among them.",
+    "InfoNCE), on collages of two sounding and two silent objects. All have the same eye, scenes "
+    "and steps. Sound-of-Pixels and DMC, which the paper also has, are not among them.",
 )
 C2 = Claim(
     id="C2",
@@ -122,9 +122,9 @@ C5B = replace(
     treatment=Side("localisation alone", "iou@0.5"),
     baseline=Side("InfoNCE", "iou@0.5"),
     explanation="IoU@0.5 {treatment.mean:.2f} against {baseline.mean:.2f}; pointing "
-    "{treatment_run[pointing].mean:.2f} and {baseline_run[pointing].mean:.2f}. With twelve classes "
-    "five of sixty-four pictures of a batch fit a sound as well as its own; that this is the reason "
-    "was not tested.",
+    "{treatment_run[pointing].mean:.2f} and {baseline_run[pointing].mean:.2f}. With twelve "
+    "classes five of sixty-four pictures of a batch fit a sound as well as its own; that this is "
+    "the reason was not tested.",
 )
 
 CLAIMS = (C1, C2, C2B, C3, C4, C5, C5B)
