@@ -44,7 +44,7 @@ def sounds_instead(
 
     Where no clip fits, the sound of the next one stands in.
     """
-    voice = _class_of(scenes, scenes.sounding)  # (N,)
+    voice = voice_of(scenes)
     mute = _class_of(scenes, scenes.visible & ~scenes.sounding)
     absent = (voice != scenes.class_id[..., None]).all(1)  # (N, N): clip n lacks the class of m
     return {
@@ -53,6 +53,11 @@ def sounds_instead(
         "silence": replace(clips, heard=silence.expand_as(clips.heard)),
         "noise": replace(clips, heard=noise(len(clips), seed).expand_as(clips.heard)),
     }
+
+
+def voice_of(scenes: SceneBatch) -> Tensor:
+    """The class that sounds in each scene of one sounding object, (N,)."""
+    return _class_of(scenes, scenes.sounding)
 
 
 def next_fitting(fits: Tensor) -> Tensor:
