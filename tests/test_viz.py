@@ -176,12 +176,13 @@ def views() -> dict[str, viz.View]:
         "claims": viz.claim_table([hostile], EVIL),
         "card": viz.claim_card(hostile),
         "figure": viz.figure(go.Figure(go.Scatter(y=[1, 2])), EVIL, EVIL),
+        "block": viz.volume_block(pictures[0], torch.rand(4, 4, 4), caption=EVIL),
     }
 
 
 NAMES = (
     "scene", "audio", "gallery", "scenes", "heatmaps", "spectrogram", "waveform", "curves", "bars",
-    "explore", "results", "values", "claims", "card", "figure",
+    "explore", "results", "values", "claims", "card", "figure", "block",
 )  # fmt: skip
 
 
@@ -787,3 +788,35 @@ def test_noise_is_told_beside_what_counts():
     for expected in ("C7, IoU", "0.5", "0.53", "0.03", "0.02", "Again"):
         assert expected in words, expected
     assert "No seed has been run again" in viz.noise_table({}).html()
+
+
+def test_a_block_has_a_sheet_per_slice_and_counts_what_is_marked():
+    volume = np.zeros((3, 4, 8))
+    volume[0, 1, 2], volume[1, 3, 7], volume[2, 0, 0] = 2.0, 4.0, 9.0
+    picture, mask = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool)
+    mask[2:4, 2:4] = True
+    marked = np.array([True, True, False])
+    html = viz.volume_block(picture, volume, marked, mask, step=0.5, caption="Cut").html()
+    page = Elements(html)
+    sheets = page.all("div", "av-slice")
+    assert len(sheets) == 3 and [each["class"] for each in sheets][2].endswith("av-unheard")
+    assert "left:31.2%;top:37.5%" in html  # the middle of the cell with the maximum
+    assert "their mean, 3.00; slices in silence" in html
+    labels = json.loads(page.all("input")[1]["data-labels"])
+    assert labels[2] == "3 of 3, at 1.00 s: maximum 9.00, silent"
+    assert page.all("input")[1]["data-start"] == "2"
+    assert len(page.all("rect")) == 3
+
+
+def test_a_block_of_other_shapes_is_an_error():
+    picture = np.zeros((8, 8, 3), np.uint8)
+    with pytest.raises(AvcoreError, match=r"wants shape \(T, h, w\)"):
+        viz.volume_block(picture, np.zeros((4, 4)))
+    with pytest.raises(AvcoreError, match="more than 32"):
+        viz.volume_block(picture, np.zeros((33, 2, 2)))
+    with pytest.raises(AvcoreError, match="marked steps"):
+        viz.volume_block(picture, np.zeros((3, 2, 2)), np.ones(2, bool))
+    with pytest.raises(AvcoreError, match="a mask wants"):
+        viz.volume_block(picture, np.zeros((3, 2, 2)), mask=np.ones((4, 4), bool))
+    with pytest.raises(AvcoreError, match="not finite"):
+        viz.volume_block(picture, np.full((3, 2, 2), np.nan))

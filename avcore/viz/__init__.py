@@ -5,6 +5,7 @@ it may be a widget; with AVCORE_STATIC=1 (or AVCORE_VIZ=static) it is HTML that 
 Figures in such a page are drawn by the Plotly that the page loads; players and tables need none.
 """
 
+from avcore.viz.block import volume_block
 from avcore.viz.charts import bars, training_curves
 from avcore.viz.diagrams import diagram
 from avcore.viz.explore import explore
@@ -49,5 +50,6 @@ __all__ = [
     "training_curves",
     "values_table",
     "verdict",
+    "volume_block",
     "waveform_plot",
 ]
