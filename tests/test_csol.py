@@ -12,12 +12,14 @@ import torch
 
 from avcore.metrics import match_clusters
 from avcore.papers import csol
-from avcore.papers.csol import experiments
+from avcore.papers.csol import experiments, lessons
 from avcore.papers.csol.dictionary import build_dictionary, object_features, published_mask
 from avcore.papers.csol.evaluation import by_class, class_aware, localise
 from avcore.papers.csol.losses import distribution_loss, location_loss
 from avcore.papers.csol.scenes import draw
+from avcore.papers.csol.small import SmallCSOL
 from avcore.papers.csol.training import stage_one, stage_two
+from avcore.stage import render
 from avcore.support import AvcoreError, CheckpointError
 from tests.pseudo_weights import pseudo_weights
 
@@ -208,3 +210,80 @@ def test_the_class_aware_experiment_knows_the_best_rival():
     assert found["gain_ciou@0.3"] == pytest.approx(gain) and "trivial_ciou@0.3" in found
     with pytest.raises(AvcoreError, match="variant"):
         experiments.class_aware_experiment("DSOL", 0, "smoke", "cpu")
+
+
+# --- what the chapters use ---------------------------------------------------------------------
+
+
+def test_features_are_averaged_where_a_lesson_says(solos):
+    torch.manual_seed(0)
+    model = SmallCSOL(4).eval()
+    with torch.no_grad():
+        out = model(solos.seen, solos.mel)
+    found = {where: lessons.features_under(model, solos, where) for where in lessons.UNDER}
+    torch.testing.assert_close(found["map"], object_features(out.objects, out.av_logits))
+    torch.testing.assert_close(found["picture"], out.objects.mean((2, 3)), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(found["truth"], found["picture"], atol=1e-2)
+    with pytest.raises(AvcoreError, match="place"):
+        lessons.features_under(model, solos, "box")
+
+
+def test_lessons_show_the_scenes_that_are_drawn(solos):
+    assert lessons.pictures("solo", "train", 2).shape == (2, 3, 128, 128)
+    again = lessons.scenes_of(render(lessons.stage_of("solo"), "train", 2))
+    torch.testing.assert_close(again.mel, solos.mel[:2])
+    assert torch.equal(again.masks, solos.masks[:2])
+    quiet = lessons.silence(solos)
+    assert quiet.mel.shape == solos.mel.shape and torch.equal(quiet.mel[0], quiet.mel[1])
+    assert torch.equal(quiet.seen, solos.seen)
+
+
+def test_a_watch_keeps_copies_of_the_calls_it_is_told(solos):
+    config = replace(experiments.train_config("smoke", 0, "cpu"), progress=False)
+    watch = lessons.Watch((1, 4))
+    found = stage_one(solos, 5, config, rounds=0, evaluate=watch, evaluate_every=1)
+    assert list(watch.kept) == [1, 4] and watch.calls == 4
+    last = watch.kept[4].state_dict()
+    assert all(torch.equal(each, last[name]) for name, each in found.model.state_dict().items())
+    assert not torch.equal(watch.kept[1].bias, watch.kept[4].bias)
+
+
+def test_crops_show_what_a_map_cuts_out():
+    image = torch.full((2, 3, 64, 64), 200, dtype=torch.uint8)
+    image[0, :, 16:32, 32:48] = 100
+    maps = torch.zeros(2, 8, 8)
+    maps[0, 2:4, 4:6] = 1.0
+    found = lessons.crops(image, maps, 8)
+    assert found.shape == (2, 3, 8, 8)
+    assert (found[0] == 100).all() and (found[1] == 200).all()  # a constant map keeps all
+    strips = lessons.strips(found, torch.tensor([1, 1]), 2, 3)
+    assert [tuple(each.shape) for each in strips] == [(3, 8, 24)] * 2
+    assert not strips[0].any() and (strips[1][:, :, :8] == 100).all()
+    with pytest.raises(AvcoreError, match="2 pictures but 1 maps"):
+        lessons.crops(image, maps[:1])
+
+
+def test_coverage_and_order_of_objects(collages):
+    perfect = collages.target().float()
+    assert torch.equal(lessons.covered(perfect, collages, 0.5), collages.sounding)
+    with pytest.raises(AvcoreError, match="size of the pictures"):
+        lessons.covered(perfect[:, :8, :8], collages, 0.5)
+    maps = torch.zeros(6, 12, 4, 4)
+    assert (lessons.told_apart(maps, collages) == 0.5).all()  # nothing is told
+    for i, (ids, on) in enumerate(zip(collages.class_id, collages.sounding, strict=True)):
+        maps[i, ids[on]] = 1.0
+    assert (lessons.told_apart(maps, collages) == 1).all()
+    assert (lessons.told_apart(-maps, collages) == 0).all()
+
+
+def test_stage_two_can_be_told_what_is_heard(solos, collages):
+    config = replace(experiments.train_config("smoke", 0, "cpu"), progress=False, batch_size=4)
+    found = stage_one(solos, 5, replace(config, batch_size=16), rounds=0)
+    start, entries = found.model, found.dictionary.entries
+    with torch.no_grad():
+        own = start(collages.seen, collages.mel).a_logits
+    histories = [
+        stage_two(start, entries, collages, config, told=told)[1] for told in (None, own, 9 - own)
+    ]
+    first, same, other = (each["kl"][0] for each in histories)
+    assert first == pytest.approx(same, rel=1e-3) and first != pytest.approx(other, rel=1e-3)

@@ -32,7 +32,10 @@ POOLED = 4.0  # sharpens the means of the class maps before their softmax
 
 @dataclass(frozen=True)
 class Heard:
-    """What stage one may learn from: pictures, sounds, and a pseudo-label each (-1: none yet)."""
+    """What the stages may learn from: pictures, sounds, and a pseudo-label each (-1: none yet).
+
+    In stage two the label may be the logits of the clusters that are said to sound, (N, K).
+    """
 
     seen: Tensor
     mel: Tensor
@@ -123,12 +126,14 @@ def stage_two(
     scenes: Scenes,
     config: TrainConfig,
     silent_filter: str = "soft",
+    told: Tensor | None = None,
     **fit_args,
 ) -> tuple[SmallCSOL, History]:
     """From the network of stage one: what is seen to sound shall be what is heard.
 
-    The sound's classes are told by `start`, which stays as it is. Without a dictionary only the
-    localisation is trained on mixtures, as a class-agnostic rival would be.
+    The sound's classes are told by `start`, which stays as it is, or by `told`, the logits of the
+    clusters of each scene (N, K). Without a dictionary only the localisation is trained on
+    mixtures, as a class-agnostic rival would be.
     """
     model, teacher = copy.deepcopy(start), copy.deepcopy(start).requires_grad_(False).eval()
 
@@ -140,9 +145,11 @@ def stage_two(
         unused = 0 * (out.v_logits.sum() + out.a_logits.sum())
         if out.class_maps is None:
             return {"loss": location + unused, "location": location}
-        heard = teacher.to(seen.device)(seen, batch.mel).a_logits
+        heard = batch.label
+        if told is None:
+            heard = teacher.to(seen.device)(seen, batch.mel).a_logits
         kl = distribution_loss(POOLED * out.class_maps.mean((2, 3)), heard)
         return {"loss": kl + LOCATION * location + unused, "kl": kl, "location": location}
 
-    history = fit(model, loss_fn, shuffled(Heard.of(scenes), config), config, **fit_args)
+    history = fit(model, loss_fn, shuffled(Heard.of(scenes, told), config), config, **fit_args)
     return model, history
