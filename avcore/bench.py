@@ -7,20 +7,26 @@ training is read from `book/results/trials/*.json`, and the chapters' seconds fr
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 
 from avcore import bench_kernels, environment
-from avcore.claims.record import results_folder
+from avcore.claims.record import load_records, results_folder
+from avcore.nn import pretrained
 from avcore.stage import MOVING, STILL, SceneConfig, Stage, render
 from avcore.support import atomic_write, choose
+from avcore.training.features import seen
 
+HEARING = (", TPAVI", ", addition")  # how the names of AVS networks that listen end
 CHAPTER_LIMIT, GROUND_LIMIT, BOOK_LIMIT = 150, 360, 1800  # s, on two cores
 
 
@@ -61,7 +67,16 @@ TRIALS = (
     ("avs_wrong_sound_miou", "share", 0.20, True),
     ("photographs_avs_miou", "share", 0.60, False),
     ("photographs_avs_wrong_sound_miou", "share", 0.20, True),
+    ("denseav_ap", "share", 0.55, False),
+    ("denseav_pointing", "share", 0.75, False),
+    ("denseav_wrong_sound_pointing", "share", 0.35, True),
+    ("photographs_denseav_ap", "share", 0.52, False),
+    ("photographs_denseav_pointing", "share", 0.70, False),
+    ("people_words_top1", "share", 0.50, False),
+    ("people_words_top5", "share", 0.75, False),
 )
+CLAIMS_LIMIT = 120  # minutes for all claims of one paper on their planned seeds
+CORES = 2  # that all limits are meant for
 
 
 def stage_speed() -> list[Figure]:
@@ -85,6 +100,45 @@ def trials() -> list[Figure]:
         Figure(name, recorded.get(name), unit, target, at_most)
         for name, unit, target, at_most in TRIALS
     ]
+
+
+def features() -> list[Figure]:
+    """Pictures of 128 pixels that the eye sees per second, and how long a second look takes."""
+    pictures = torch.randint(0, 256, (1000, 3, 128, 128), dtype=torch.uint8)
+    eye = pretrained.eye()
+    with tempfile.TemporaryDirectory() as folder:
+        first, again = (_seconds_of(lambda: seen(eye, pictures, folder)) for _ in range(2))
+    return [
+        Figure("eye_pictures_per_second", round(len(pictures) / first, 1), "1/s", 120),
+        Figure("eye_second_look", round(again, 2), "s", 2, True),
+    ]
+
+
+def claims() -> list[Figure]:
+    """Of the recorded claims: minutes of two cores per paper, and whether every AVS network that
+    listens is above the perfect segmenter that never does, by the mean over the seeds."""
+    records = {name: each for name, each in load_records("quick").items() if each["seeds"]}
+    runs = {}  # of one experiment, variant and seed there is one run, whichever claims read it
+    for record in records.values():
+        for made in record["runs"]:
+            place = record["paper"], record["experiment"], made["variant"], made["seed"]
+            runs[place] = made
+    figures = []
+    for paper in dict.fromkeys(record["paper"] for record in records.values()):
+        spent = (
+            made["seconds"] * made["threads"] for place, made in runs.items() if place[0] == paper
+        )
+        minutes = sum(spent) / CORES / 60
+        name = f"claims_{paper.split()[0].lower()}"
+        figures.append(Figure(name, round(minutes, 1), "min", CLAIMS_LIMIT, True))
+    above: dict[str, list[float]] = defaultdict(list)
+    for (_, _, variant, _), made in runs.items():
+        values = made["values"]
+        if variant.endswith(HEARING) and {"miou", "blind_miou"} <= values.keys():
+            above[variant].append(values["miou"] - values["blind_miou"])
+    least = min((fmean(each) for each in above.values()), default=None)
+    figures.append(Figure("avs_above_never_listening", least, "share", 0.0))
+    return figures
 
 
 def build() -> list[Figure]:
@@ -140,7 +194,9 @@ def kernels() -> list[Figure]:
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "stage": stage_speed,
     "kernels": kernels,
+    "features": features,
     "trials": trials,
+    "claims": claims,
     "build": build,
 }
 
@@ -179,6 +235,12 @@ def _scenes_per_second(config: SceneConfig, count: int) -> float:
     began = time.perf_counter()
     render(Stage(config), "train", count, workers=2)
     return round(count / (time.perf_counter() - began), 1)
+
+
+def _seconds_of(function: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
 
 
 def _recorded_trials(folder: Path) -> dict[str, float]:

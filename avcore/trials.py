@@ -22,7 +22,11 @@ from avcore.data.media import stamps
 from avcore.nn.backbones import SoundStream
 from avcore.papers import avc
 from avcore.papers.avs import evaluation, experiments
+from avcore.papers.denseav import experiments as dense
+from avcore.papers.denseav.scenes import counts_of
+from avcore.papers.denseav.training import Recipe
 from avcore.papers.multisensory import shift
+from avcore.sceptic.words import word_experiment
 from avcore.stage import MOVING, STILL, AssetBank, SceneBatch, SceneConfig, Stage, render
 from avcore.stage.media import MediaBank
 from avcore.support import MediaError, Splits, by_scale
@@ -184,6 +188,45 @@ def photograph_segmentation_trial(
     return {f"photographs_avs_{name}": value for name, value in values.items()}
 
 
+def dense_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
+    """DenseAV with one head on held-out scenes with sounds: `denseav.experiments.measure`."""
+    return _dense(scale, seed, device, None, counts_of(scale), "denseav")
+
+
+def photograph_dense_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
+    """The same with photographs and recordings of the classes that keep something for the test.
+
+    Raises `MediaError` where the photographs have not been fetched.
+    """
+    bank = photograph_bank(_photographs())
+    counts = by_scale(scale, smoke=(32, 8, 16), quick=(2500, 1, 300), full=(20_000, 1, 1000))
+    return _dense(scale, seed, device, bank, counts, "photographs_denseav")
+
+
+def _dense(
+    scale: str,
+    seed: int,
+    device: str,
+    bank: AssetBank | None,
+    counts: tuple[int, int, int],
+    prefix: str,
+) -> dict[str, float]:
+    data = dense.make_data(("chirp",), scale, seed, bank, counts)
+    config = replace(dense.train_config(scale, seed, device), progress=False)
+    model, _ = dense.fit_small(data.train, config, Recipe())
+    values = dense.measure(model, data.test["chirp"], Recipe())
+    return {f"{prefix}_{name}": value for name, value in values.items()}
+
+
+def people_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
+    """People's English words, named by a network that learned from a synthesiser alone.
+
+    Raises `MediaError` where the recordings or the synthetic words are not in the cache.
+    """
+    values = word_experiment("augmented", seed, scale, device)
+    return {f"people_words_{name}": value for name, value in values.items()}
+
+
 def _photographs() -> Path:
     folder = stamps.available()
     if folder is None:
@@ -200,4 +243,7 @@ TRIALS = {
     "correspondence": correspondence_trial,
     "segmentation": segmentation_trial,
     "photographs-segmentation": photograph_segmentation_trial,
+    "denseav": dense_trial,
+    "photographs-denseav": photograph_dense_trial,
+    "people": people_trial,
 }

@@ -348,6 +348,16 @@ def test_a_failing_cell_stops_the_build_and_keeps_the_book(tiny: Layout) -> None
 
 
 @pytest.mark.slow
+def test_what_a_tagged_cell_shows_can_stand_on_another_page() -> None:
+    cell = nbformat.v4.new_code_cell("show()", metadata={"tags": ["hide-input", "front-held"]})
+    html = nbformat.v4.new_output("display_data", {"text/html": "<b>so</b>", "text/plain": "so"})
+    words = nbformat.v4.new_output("display_data", {"text/markdown": "**so**"})
+    cell.outputs = [html, words]
+    shown = site.shown_elsewhere(nbformat.v4.new_notebook(cells=[cell]))
+    fence = site.FENCE
+    assert shown == {"front-held": f"{fence}{{raw}} html\n<b>so</b>\n{fence}\n\n**so**\n"}
+
+
 def test_a_warning_stops_the_pages_each_time_and_keeps_the_book(tiny: Layout) -> None:
     good = make_site(tiny.html, "the last good book") / "index.html"
     execute_chapter(tiny, "tiny")

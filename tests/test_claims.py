@@ -247,7 +247,8 @@ def test_the_catalogue_types_no_measured_number():
         values = [dict.fromkeys(read, number) for number in (0.1, -0.2, 0.3)]
         assert each.explained(values, values) or not each.explanation
         fixed = re.sub(r"\{[^}]*\}", "", each.explanation)
-        assert not re.search(r"\d[.]\d", fixed), (each.id, fixed)
+        # the threshold in the name of a score is not measured
+        assert not re.search(r"(?<!@)\d[.]\d", fixed), (each.id, fixed)
 
 
 def test_one_claim_that_fails_does_not_stop_the_others(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -47,6 +48,14 @@ def test_it_opens_with_a_title_and_the_parameters(chapter: str) -> None:
     given: dict[str, object] = {}
     exec(first.source, given)
     assert {name: given.get(name) for name in PARAMETERS} == PARAMETERS
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_colab_installs_the_library_in_one_line(chapter: str) -> None:
+    lines = [line for cell in code_cells(source(chapter)) for line in cell.source.splitlines()]
+    for line in lines:
+        if "%pip" in line:
+            assert re.fullmatch(r' *%pip install -q "avcore\[[a-z,]+\] @ git\+https://\S+"', line)
 
 
 @pytest.mark.notebooks

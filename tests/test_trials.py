@@ -7,7 +7,8 @@ import pytest
 from avcore import bench, trials
 from avcore.data.media import stamps
 
-DRAWN = [name for name in trials.TRIALS if not name.startswith("photographs")]
+MEDIA = ("photographs", "people")  # how the trials begin that need fetched media
+DRAWN = [name for name in trials.TRIALS if not name.startswith(MEDIA)]
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def test_a_trial_gives_fractions_that_are_fractions(measured, name):
 
 
 def test_every_listed_figure_is_given_by_one_trial(measured):
-    listed = {figure[0] for figure in bench.TRIALS if not figure[0].startswith("photographs_")}
+    listed = {figure[0] for figure in bench.TRIALS if not figure[0].startswith(MEDIA)}
     given = [name for values in measured.values() for name in values if name in listed]
     assert sorted(given) == sorted(listed)
 
@@ -57,3 +58,26 @@ def test_segmentation_of_photographs_is_measured_as_that_of_drawings():
     values = trials.photograph_segmentation_trial("smoke", seed=0, device="cpu")
     assert {"photographs_avs_miou", "photographs_avs_wrong_sound_miou"} <= set(values)
     assert 0.3 < values["photographs_avs_blind_miou"] < 0.7
+
+
+@pytest.mark.skipif(stamps.available() is None, reason="the photographs are not fetched")
+def test_dense_similarity_of_photographs_is_measured_as_that_of_drawings():
+    values = trials.photograph_dense_trial("smoke", seed=0, device="cpu")
+    assert {"photographs_denseav_ap", "photographs_denseav_pointing"} <= set(values)
+
+
+def test_the_bench_of_the_claims_finds_the_network_nearest_to_one_that_never_listens(monkeypatch):
+    def made(variant, miou, seconds=60.0):
+        values = {"miou": miou, "blind_miou": 0.5}
+        return {"variant": variant, "seed": 1, "values": values, "seconds": seconds, "threads": 1}
+
+    shared = made("S4, TPAVI", 0.7)
+    own = {"paper": "AVS (ECCV 2022)", "experiment": "e", "seeds": [1]}
+    records = {
+        "A1": {**own, "runs": [shared, made("S4, no sound", 0.1)]},
+        "A2": {**own, "runs": [shared, made("S4, addition", 0.6)]},
+        "A3": {**own, "seeds": [], "runs": [made("MS3, TPAVI", 0.0)]},
+    }
+    monkeypatch.setattr(bench, "load_records", lambda scale: records)
+    found = {figure.name: figure.value for figure in bench.claims()}
+    assert found == {"claims_avs": 1.5, "avs_above_never_listening": pytest.approx(0.1)}

@@ -750,6 +750,46 @@ def test_a_run_says_what_its_results_are_worth(monkeypatch):
     )
 
 
+def test_tinted_pictures_keep_their_size_and_grey_where_the_map_is_dark():
+    images = np.full((2, 8, 8, 3), 200, np.uint8)
+    maps = np.zeros((2, 4, 4))
+    maps[1, 0, 0] = 1.0
+    made_of = viz.tinted(images, maps, limits=(0.0, 1.0))
+    assert made_of.shape == images.shape and made_of.dtype == np.uint8
+    assert made_of[1, 0, 0].sum() > made_of[0, 0, 0].sum()
+    assert (made_of[0] == made_of[0, 0, 0]).all()
+    with pytest.raises(AvcoreError, match=r"wants shape \(2, h, w\)"):
+        viz.tinted(images, np.zeros((3, 4, 4)))
+
+
+def test_a_summary_gives_each_verdict_its_turn_and_a_claim_one_line():
+    def named(ident: str, verdict: str, mean: float, **more: object) -> dict:
+        return record([mean], verdict, id=ident, sentence=f"{ident} says", effect=0.02, **more)
+
+    records = {each["id"]: each for each in (
+        named("A1", "reproduced", 0.1), named("A2", "reproduced", 0.3),
+        named("A2b", "reproduced", 0.2),
+        named("A3", "contradicted", -0.1), named("A4", "not judged", 0.1),
+        named("A5", "reproduced", 0.9, kind="ours"),
+    )}  # fmt: skip
+    said = viz.claim_summary(records, lines=3).html()
+    assert "5 claims that are judged: 4 reproduced, 1 contradicted" in said
+    shown = re.findall(r"<span>(A\w+) says", said)
+    assert shown == ["A2", "A1", "A3"]
+    assert len(re.findall(r"<span>(A\w+) says", viz.claim_summary(records).html())) == 4
+    assert "No claim is judged" in viz.claim_summary({}).html()
+
+
+def test_noise_is_told_beside_what_counts():
+    noisy = {"seed": 4, "threads": [2, 1], "values": [0.5, 0.53], "spread": 0.03}
+    records = {"C7": record([0.1], "reproduced", noise=noisy, effect=0.02), "D1": record([], "")}
+    page = made(viz.noise_table(records, "Again"))
+    words = " ".join(" ".join(parts) for parts in page.text.values())
+    for expected in ("C7, IoU", "0.5", "0.53", "0.03", "0.02", "Again"):
+        assert expected in words, expected
+    assert "No seed has been run again" in viz.noise_table({}).html()
+
+
 def test_a_block_has_a_sheet_per_slice_and_counts_what_is_marked():
     volume = np.zeros((3, 4, 8))
     volume[0, 1, 2], volume[1, 3, 7], volume[2, 0, 0] = 2.0, 4.0, 9.0

@@ -9,6 +9,7 @@ All functions take tensors or arrays, never change them, and answer on the CPU o
 given. Scores that are not finite, or shapes that do not fit, raise one clear `AvcoreError`.
 """
 
+from avcore.metrics.clusters import match_clusters, mutual_information
 from avcore.metrics.localization import (
     ciou,
     class_aware_localization,
@@ -44,6 +45,8 @@ __all__ = [
     "iou",
     "mask_iou",
     "mask_ious",
+    "match_clusters",
+    "mutual_information",
     "pointing",
     "recall_at_k",
     "resize_maps",

@@ -11,12 +11,12 @@ from avcore.viz.diagrams import diagram
 from avcore.viz.explore import explore
 from avcore.viz.figure import Figure, figure
 from avcore.viz.gallery import gallery
-from avcore.viz.grid import map_grid
+from avcore.viz.grid import map_grid, tinted
 from avcore.viz.heatmaps import heatmaps
 from avcore.viz.modes import mode
 from avcore.viz.player import audio_player, scene_player
 from avcore.viz.prompts import prompt_maps
-from avcore.viz.scoreboard import claim_card, claim_table
+from avcore.viz.scoreboard import claim_card, claim_summary, claim_table, noise_table
 from avcore.viz.sound import spectrogram, waveform_plot
 from avcore.viz.tables import results_table, values_table
 from avcore.viz.view import Html, View
@@ -30,6 +30,7 @@ __all__ = [
     "audio_player",
     "bars",
     "claim_card",
+    "claim_summary",
     "claim_table",
     "diagram",
     "explore",
@@ -38,12 +39,14 @@ __all__ = [
     "heatmaps",
     "map_grid",
     "mode",
+    "noise_table",
     "outcome",
     "prompt_maps",
     "results_table",
     "run_notice",
     "scene_player",
     "spectrogram",
+    "tinted",
     "training_curves",
     "values_table",
     "verdict",

@@ -83,6 +83,31 @@ def map_grid(
     return Html(output(body, kind="grid", styles=("grid.css",), caption=words))
 
 
+def tinted(images: Any, maps: Any, limits: tuple[float, float] | None = None) -> np.ndarray:
+    """Pictures under their maps, as pictures of their own size: (N, H, W, 3) uint8.
+
+    Parameters
+    ----------
+    images
+        (N, H, W, 3) or (N, 3, H, W), uint8 or floats in [0, 1].
+    maps
+        (N, h, w), any resolution.
+    limits
+        The values at the ends of the colour scale; the least and the greatest of each map when
+        None.
+
+    Raises
+    ------
+    AvcoreError
+        For shapes that do not fit, or values that are not finite.
+    """
+    pictures, made = as_pictures(images, 4, "images to tint"), to_numpy(maps)
+    _check(pictures, {"given": made}, None, None, {})
+    side = max(pictures.shape[1:3])
+    pairs = zip(pictures, made, strict=True)
+    return np.stack([_tinted(picture, each, limits, side) for picture, each in pairs])
+
+
 def _check(
     pictures: np.ndarray,
     maps: dict[str, np.ndarray],
@@ -107,12 +132,15 @@ def _check(
 
 
 def _tinted(
-    picture: np.ndarray, each: np.ndarray, limits: tuple[float, float] | None
+    picture: np.ndarray,
+    each: np.ndarray,
+    limits: tuple[float, float] | None,
+    side: int = SIDE,
 ) -> np.ndarray:
-    """The picture in grey under a map, (SIDE, SIDE', 3) uint8."""
+    """The picture in grey under a map, at most `side` pixels high and wide, uint8."""
     low, high = limits or (float(each.min()), float(each.max()))
     scaled = (each.astype(np.float32) - low) / max(high - low, 1e-8)
-    size = [max(1, round(SIDE * length / max(picture.shape[:2]))) for length in picture.shape[:2]]
+    size = [max(1, round(side * length / max(picture.shape[:2]))) for length in picture.shape[:2]]
     spread = _resized(scaled.clip(0, 1)[None], size)[0]
     shades = _resized(np.moveaxis(grey(picture).astype(np.float32), -1, 0), size)
     colours = colour_table(MAP_SCALE)[(spread * 255).round().astype(int)]

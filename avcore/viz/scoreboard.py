@@ -51,6 +51,99 @@ def claim_table(records: Sequence[Record] | Mapping[str, Record], caption: str =
     return Html(table(rows, COLUMNS, f"{caption} {note}".strip()))
 
 
+def claim_summary(records: Mapping[str, Record], lines: int = 10) -> Html:
+    """What held and what did not, in a few lines: verdicts counted, then one line per claim.
+
+    Parameters
+    ----------
+    records
+        From ids to records as `avcore.claims` writes them.
+    lines
+        How many claims to show at most. Each verdict has its turn, and within one the claims of
+        the papers come first, then those whose difference is largest beside the smallest effect
+        that counts. Of the variants of a claim (A6, A6b, …) one is shown.
+
+    Raises
+    ------
+    AvcoreError
+        For a record that lacks a field.
+    """
+    judged = [_checked(each) for each in records.values()]
+    judged = [each for each in judged if each["verdict"] in list(ICONS)[:-1]]
+    kinds = {kind: [each for each in judged if each["verdict"] == kind] for kind in ICONS}
+    counts = [f"{len(found)} {kind}" for kind, found in kinds.items() if found]
+    if not counts:
+        told = "No claim is judged yet: the recorded runs are of an earlier design, or too few."
+        return Html(output(f"<p>{told}</p>", kind="held", styles=("table.css",)))
+    items = "".join(
+        f"<li>{verdict_html(each['verdict'])}<span>{text(each['sentence'])}"
+        f"<small>{text(each['id'])}, {text(each.get('paper', ''))}: {_briefly(each)}</small>"
+        f"</span></li>"
+        for each in _chosen(kinds, lines)
+    )
+    told = f"Of {len(judged)} claims that are judged: {', '.join(counts)}. Among them:"
+    body = f'<p>{told}</p><ul class="av-claims">{items}</ul>'
+    return Html(output(body, kind="held", styles=("table.css",)))
+
+
+def _briefly(record: Record) -> str:
+    """The difference, its interval and the number of seeds in one line."""
+    if record.get("mean_difference") is None:
+        return "no runs"
+    between = f" {span(*record['interval'])}" if record.get("interval") else ""
+    count = len(record["seeds"])
+    told = f"{number(record['mean_difference'])}{between} in {_metric(record)}"
+    return f"{told}, {'1 seed' if count == 1 else f'{count} seeds'}"
+
+
+def _chosen(kinds: Mapping[str, list[Record]], lines: int) -> list[Record]:
+    """At most so many records, from each verdict in turn, in the order of the verdicts."""
+    rows = {kind: sorted(found, key=_standing) for kind, found in kinds.items()}
+    chosen: list[Record] = []
+    seen: set[str] = set()
+    while any(rows.values()) and len(chosen) < lines:
+        for found in rows.values():
+            fresh = [each for each in found if _stem(each) not in seen]
+            found[:] = fresh[1:]
+            if fresh and len(chosen) < lines:
+                chosen.append(fresh[0])
+                seen.add(_stem(fresh[0]))
+    order = list(ICONS)
+    return sorted(chosen, key=lambda each: order.index(each["verdict"]))
+
+
+def _stem(record: Record) -> str:
+    """A6 of A6, A6b, A6c …"""
+    return str(record["id"]).rstrip("bcdefgh")
+
+
+def _standing(record: Record) -> tuple[bool, float]:
+    """The papers' own claims first, then the larger differences."""
+    size = abs(record.get("mean_difference") or 0.0) / (record.get("effect") or 1.0)
+    return bool(_kind(record)), -size
+
+
+def noise_table(records: Mapping[str, Record], caption: str = "") -> Html:
+    """How far the same seed moved when it was run again, beside the smallest effect that counts.
+
+    Records without such a repeated run are left out.
+    """
+    columns = ("Claim", "First run", "Run again", "Apart", "Counts from")
+    rows = [
+        [
+            text(f"{record['id']}, {record['treatment']['metric']}"),
+            *(f"{number(value)}" for value in noise["values"]),
+            number(noise["spread"]),
+            number(record["effect"]),
+        ]
+        for record in records.values()
+        if (noise := record.get("noise"))
+    ]
+    if not rows:
+        return Html(output("<p>No seed has been run again yet.</p>", kind="table"))
+    return Html(table(rows, columns, caption))
+
+
 def claim_card(record: Record | None) -> Html:
     """Everything about one claim: what was run, on what, and what came out.
 

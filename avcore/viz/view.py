@@ -114,7 +114,9 @@ def output(
         Further attributes, already escaped.
     """
     ident = unique_id(body + (data or ""))
-    parts = [f'<figure class="avcore-viz av-{kind}" data-av="{ident}" {attributes}>']
+    # JupyterLab leaves keys alone here, else its shortcuts take a slider's arrows
+    marks = f'data-av="{ident}" data-lm-suppress-shortcuts="true" {attributes}'
+    parts = [f'<figure class="avcore-viz av-{kind}" {marks}>']
     parts += [f"<style>{asset(name)}</style>" for name in ("viz.css", *styles)]
     parts.append(body.replace("{id}", ident))
     if caption:

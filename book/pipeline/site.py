@@ -23,6 +23,8 @@ PROSE = ("*.md", "*.bib", "_toc.yml", "_static/**/*")
 PARAMETER = re.compile(r'^scale = "\w+"', re.MULTILINE)
 PROBLEM = re.compile(r"WARNING|ERROR|Error|Exception")
 PROBLEM_LINES = 12
+MADE = "_made"  # folder beside the prose for what chapters show on other pages
+FENCE = "`" * 8  # longer than any within
 JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 
 
@@ -61,8 +63,10 @@ def stage(layout: Layout, source: Path) -> None:
             if path.is_file():
                 wanted[source / path.relative_to(layout.root / "book")] = path.read_bytes()
     for chapter in layout.chapters():
-        text = nbformat.writes(with_outputs(layout, chapter))
-        wanted[source / "notebooks" / f"{chapter}.ipynb"] = text.encode()
+        notebook = with_outputs(layout, chapter)
+        wanted[source / "notebooks" / f"{chapter}.ipynb"] = nbformat.writes(notebook).encode()
+        for name, text in shown_elsewhere(notebook).items():
+            wanted[source / MADE / f"{name}.md"] = text.encode()
     for path, content in wanted.items():
         if not path.is_file() or path.read_bytes() != content:
             with atomic_write(path, "wb") as file:
@@ -70,6 +74,26 @@ def stage(layout: Layout, source: Path) -> None:
     for path in source.rglob("*"):
         if path.is_file() and path not in wanted:
             path.unlink()
+
+
+def shown_elsewhere(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """What cells tagged "front-…" show, as Markdown by tag, for a page of prose to include.
+
+    So the first page of the book holds results and a player without any being typed or drawn twice.
+    """
+    found = {}
+    for cell in code_cells(notebook):
+        for tag in cell.metadata.get("tags", []):
+            if tag.startswith("front-"):
+                found[tag] = "\n\n".join(filter(None, map(_as_markdown, cell.outputs))) + "\n"
+    return found
+
+
+def _as_markdown(output: nbformat.NotebookNode) -> str:
+    data = output.get("data", {})
+    if "text/html" in data:
+        return f"{FENCE}{{raw}} html\n{data['text/html']}\n{FENCE}"
+    return data.get("text/markdown", "")
 
 
 def with_outputs(layout: Layout, chapter: str) -> nbformat.NotebookNode:

@@ -1,0 +1,197 @@
+"""The experiments behind claims C1 to C5, and the training of chapters 20 and 21.
+
+All networks of a seed see by the same frozen eye and learn from the same solos, then from the same
+mixtures, in the same order and for the same steps. Clusters are matched to classes on validation
+solos. Deviations: drawn objects of twelve classes, one second, 128×128 pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from torch import Tensor
+from torch.nn import functional
+
+from avcore import metrics
+from avcore.metrics.clusters import Matching
+from avcore.nn import pretrained
+from avcore.papers.csol import evaluation
+from avcore.papers.csol.dictionary import build_dictionary, object_features
+from avcore.papers.csol.scenes import Scenes, draw
+from avcore.papers.csol.small import SmallCSOL
+from avcore.papers.csol.training import StageOneResult, stage_one, stage_two
+from avcore.stage import AssetBank, ProceduralBank
+from avcore.support import Splits, by_scale, choose
+from avcore.training import TrainConfig, predict
+
+
+def make_data(kind: str, scale: str, seed: int, bank: AssetBank | None = None) -> Splits[Scenes]:
+    """Scenes of a kind to learn from, to choose on and to be measured on."""
+    counts = by_scale(scale, smoke=(32, 16, 16), quick=(1500, 200, 300), full=(20_000, 500, 1000))
+    workers = by_scale(scale, smoke=0, quick=2, full=8)
+    train, val, test = (
+        draw(kind, split, count, seed, bank, workers)
+        for split, count in zip(("train", "val", "test"), counts, strict=True)
+    )
+    return Splits(train, val, test)
+
+
+def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
+    """The correspondence of stage one; `second_config` has stage two."""
+    return TrainConfig(
+        steps=by_scale(scale, smoke=4, quick=400, full=4000),
+        batch_size=by_scale(scale, smoke=16, quick=64, full=64),
+        learning_rate=2e-3,
+        weight_decay=1e-3,
+        warmup=by_scale(scale, smoke=1, quick=30, full=200),
+        clip_norm=1.0,
+        seed=seed,
+        device=device,
+    )
+
+
+def second_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
+    """Stage two, on mixtures."""
+    steps = by_scale(scale, smoke=4, quick=300, full=3000)
+    return replace(train_config(scale, seed, device), steps=steps, learning_rate=1e-3)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One network of stage one: its loss, its pooling, and the rounds of alternation."""
+
+    loss: str = "bce"
+    pool: str = "max"
+    rounds: int = 1
+
+
+VARIANTS = {
+    "alternating": Variant(),
+    "localisation alone": Variant(rounds=0),  # as Objects that Sound (ECCV 2018)
+    "Attention": Variant(pool="attention", rounds=0),
+    "InfoNCE": Variant(loss="infonce", rounds=0),
+}
+FILTERS = {"CSOL": "soft", "CSOL, binary filter": "binary", "CSOL, no filter": "none"}
+AGNOSTIC = tuple(name for name in VARIANTS if name != "alternating")
+
+
+def first_stage(
+    name: str,
+    solos: Scenes,
+    clusters: int,
+    config: TrainConfig,
+    **fit_args,
+) -> StageOneResult:
+    """Stage one of a variant; one without alternation takes the steps of the round as well."""
+    variant = choose(VARIANTS, name, "variant")
+    if not variant.rounds:
+        config = replace(config, steps=config.steps + config.steps // 2)
+    return stage_one(
+        solos, clusters, config, variant.rounds, variant.loss, variant.pool, **fit_args
+    )
+
+
+def match(model: SmallCSOL, entries: Tensor, solos: Scenes, classes: int) -> Matching:
+    """The class of each cluster (K,), by held-out solos; see `metrics.match_clusters`."""
+    return metrics.match_clusters(
+        nearest(model, entries, solos), solos.label(), len(entries), classes
+    )
+
+
+def nearest(model: SmallCSOL, entries: Tensor, solos: Scenes) -> Tensor:
+    """The entry of the dictionary that the object of each solo resembles most, (N,)."""
+
+    def function(model: SmallCSOL, batch: Scenes) -> Tensor:
+        out = model(batch.seen, batch.mel)
+        found = object_features(out.objects, out.av_logits)
+        return functional.normalize(found, dim=1) @ functional.normalize(entries.to(found), dim=1).T
+
+    return predict(model, solos, function).argmax(1)
+
+
+def solo_experiment(variant: str, seed: int, scale: str, device: str = "auto") -> dict[str, float]:
+    """Claims C4 and C5, for one of `VARIANTS`: `evaluation.solo`, and the dictionary's "nmi".
+
+    "true_nmi" is that of k-means under the true masks, the most that any map allows.
+    """
+    pretrained.check(scale)
+    data, found = _data("solo", seed, scale), _first(variant, seed, scale, device)
+    held_out = nearest(found.model, found.dictionary.entries, data.test)
+    label, classes = data.train.label(), len(ProceduralBank().classes)
+    return {
+        **evaluation.solo(found.model, data.val, data.test),
+        "nmi": metrics.mutual_information(found.dictionary.labels, label),
+        "held_out_nmi": metrics.mutual_information(held_out, data.test.label()),
+        "true_nmi": metrics.mutual_information(
+            _under_true_masks(found.model, data.train, classes, seed), label
+        ),
+    }
+
+
+def _under_true_masks(model: SmallCSOL, solos: Scenes, clusters: int, seed: int) -> Tensor:
+    def function(model: SmallCSOL, batch: Scenes) -> Tensor:
+        objects = model(batch.seen, batch.mel).objects
+        masks = metrics.resize_maps(batch.target().float(), objects.shape[-1])
+        return object_features(objects, masks)
+
+    return build_dictionary(predict(model, solos, function), clusters, seed).labels
+
+
+def class_aware_experiment(
+    variant: str, seed: int, scale: str, device: str = "auto"
+) -> dict[str, float]:
+    """Claims C1 to C3: one of `FILTERS` or of `AGNOSTIC`, after a comma on which scenes.
+
+    "CSOL: realistic" is measured on freely placed objects, "CSOL" on the collage on which it is
+    trained. Values are those of `evaluation.class_aware` or `evaluation.agnostic`, with
+    "trivial_ciou@0.3" and "gain_ciou@0.3", what is won over the best of `AGNOSTIC`.
+    """
+    pretrained.check(scale)
+    name, _, where = variant.partition(": ")
+    test = _data(where or "synthetic", seed, scale).test
+    classes = len(ProceduralBank().classes)
+    values = _scored(name, where, seed, scale, device)
+    beside = {f"trivial_{k}": v for k, v in evaluation.trivial(test, classes).items()}
+    if name in FILTERS:
+        rivals = [_scored(each, where, seed, scale, device)["ciou@0.3"] for each in AGNOSTIC]
+        beside["agnostic_ciou@0.3"] = max(rivals)
+        beside["gain_ciou@0.3"] = values["ciou@0.3"] - max(rivals)
+    return {**values, **beside}
+
+
+@lru_cache(maxsize=64)
+def _scored(name: str, where: str, seed: int, scale: str, device: str) -> dict[str, float]:
+    choose((*FILTERS, *AGNOSTIC), name, "variant")
+    test = _data(where or "synthetic", seed, scale).test
+    classes = len(ProceduralBank().classes)
+    first = _first("alternating" if name in FILTERS else name, seed, scale, device)
+    model = _second(name, seed, scale, device)
+    if name not in FILTERS:
+        return evaluation.agnostic(evaluation.localise(model, test).av_logits, test, classes)
+    entries = first.dictionary.entries
+    matched = match(first.model, entries, _data("solo", seed, scale).val, classes)
+    maps = evaluation.localise(model, test, entries, FILTERS[name]).class_maps
+    assert maps is not None  # a dictionary was given
+    return evaluation.class_aware(maps, matched.class_of, test, classes)
+
+
+@lru_cache(maxsize=8)
+def _data(kind: str, seed: int, scale: str) -> Splits[Scenes]:
+    return make_data(kind, scale, seed)
+
+
+@lru_cache(maxsize=16)
+def _first(name: str, seed: int, scale: str, device: str) -> StageOneResult:
+    config = replace(train_config(scale, seed, device), progress=False)
+    classes = len(ProceduralBank().classes)
+    return first_stage(name, _data("solo", seed, scale).train, classes, config)
+
+
+@lru_cache(maxsize=32)
+def _second(name: str, seed: int, scale: str, device: str) -> SmallCSOL:
+    config = replace(second_config(scale, seed, device), progress=False)
+    mixtures = _data("synthetic", seed, scale).train
+    first = _first("alternating" if name in FILTERS else name, seed, scale, device)
+    entries = first.dictionary.entries if name in FILTERS else None
+    return stage_two(first.model, entries, mixtures, config, FILTERS.get(name, "soft"))[0]

@@ -1,0 +1,156 @@
+"""What chapters 20 and 21 do with scenes and networks that the experiments of the claims do not."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from avcore import metrics
+from avcore.audio import log_mel
+from avcore.papers.csol.dictionary import CUT, object_features
+from avcore.papers.csol.scenes import KINDS, SIZE, Scenes, eye
+from avcore.papers.csol.small import SmallCSOL
+from avcore.stage import AssetBank, SceneBatch, SceneConfig, Stage, render
+from avcore.support import AvcoreError, choose
+from avcore.training import predict
+from avcore.training.features import embed
+
+UNDER = ("map", "truth", "picture")  # where the features of an object are averaged
+DIM = 0.25  # of the brightness of what a crop leaves out
+
+
+def stage_of(kind: str, seed: int = 0, bank: AssetBank | None = None, **changes) -> Stage:
+    """The stage that draws scenes of a kind; `changes` are fields of its configuration."""
+    config: SceneConfig = choose(KINDS, kind, "kind of scene")
+    return Stage(replace(config, **changes), bank, seed)
+
+
+def pictures(
+    kind: str, split: str, count: int, seed: int = 0, bank: AssetBank | None = None
+) -> Tensor:
+    """The pictures of the first scenes that `scenes.draw` gives, (N, 3, 128, 128) uint8."""
+    return render(stage_of(kind, seed, bank), split, count).frames[:, 0].contiguous()
+
+
+def scenes_of(batch: SceneBatch) -> Scenes:
+    """Scenes as the eye sees them, of a batch that was rendered elsewhere."""
+    return Scenes(
+        embed(eye(), batch.frames[:, 0].contiguous())[0],
+        log_mel(batch.waveform),
+        batch.masks[:, :, 0],
+        torch.where(batch.visible, batch.class_id, -1),
+        batch.sounding,
+    )
+
+
+def hearing(scenes: Scenes, mel: Tensor) -> Scenes:
+    """The same pictures with other log-mels (N, 64, n), or one for all, (1, 64, n)."""
+    return replace(scenes, mel=mel.expand(len(scenes), -1, -1))
+
+
+def silence(scenes: Scenes) -> Scenes:
+    """The same pictures, and nothing to hear."""
+    mel = log_mel(torch.zeros(1, 16_000))[..., : scenes.mel.shape[-1]]
+    return hearing(scenes, mel)
+
+
+def features_under(model: SmallCSOL, scenes: Scenes, where: str = "map") -> Tensor:
+    """Object features (N, 152), averaged under the sounding map, the true mask, or everywhere."""
+    choose(UNDER, where, "place")
+
+    def function(model: SmallCSOL, batch: Scenes) -> Tensor:
+        out = model(batch.seen, batch.mel)
+        masks = metrics.resize_maps(batch.target().float(), out.objects.shape[-1])
+        maps = {"map": out.av_logits, "truth": masks, "picture": torch.zeros_like(masks)}
+        return object_features(out.objects, maps[where])
+
+    return predict(model, scenes, function)
+
+
+@dataclass
+class Watch:
+    """Keeps copies of a network while it is trained; give it to `fit` as `evaluate`.
+
+    Parameters
+    ----------
+    at
+        After which of the calls a copy is kept, counted from 1.
+    """
+
+    at: Sequence[int]
+    calls: int = 0
+    kept: dict[int, nn.Module] = field(default_factory=dict)
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        self.calls += 1
+        if self.calls in self.at:
+            self.kept[self.calls] = copy.deepcopy(model).eval()
+        return {}
+
+
+def crops(images: Tensor, maps: Tensor, side: int = 48, cut: float = CUT) -> Tensor:
+    """What maps cut out of pictures (N, 3, H, W) uint8: (N, 3, side, side), the rest dimmed.
+
+    Maps (N, h, w) are stretched and cut as for object features; a crop is the square around all
+    places that reach `cut`.
+    """
+    if len(images) != len(maps):
+        raise AvcoreError(f"{len(images)} pictures but {len(maps)} maps")
+    size = images.shape[-1]
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    inside = (maps - low) / (high - low).clamp_min(1e-8) >= cut
+    inside = functional.interpolate(inside[:, None].float(), size=size)[:, 0] > 0
+    inside |= high == low
+    found = []
+    for image, mask in zip(images, inside, strict=True):
+        rows, columns = mask.any(1).nonzero().flatten(), mask.any(0).nonzero().flatten()
+        top, left = rows[0].item(), columns[0].item()
+        width = max(rows[-1].item() - top, columns[-1].item() - left) + 1
+        top, left = min(top, size - width), min(left, size - width)
+        shown = image * torch.where(mask, 1.0, DIM)
+        part = shown[None, :, top : top + width, left : left + width]
+        found.append(functional.interpolate(part, size=(side, side), mode="area")[0])
+    return torch.stack(found).round().clamp(0, 255).to(torch.uint8)
+
+
+def strips(tiles: Tensor, labels: Tensor, clusters: int, length: int = 8) -> list[Tensor]:
+    """For each cluster its first tiles (3, s, s) beside each other, (3, s, length · s)."""
+    side, found = tiles.shape[-1], []
+    for k in range(clusters):
+        chosen = tiles[labels == k][:length]
+        empty = torch.zeros(length - len(chosen), 3, side, side, dtype=tiles.dtype)
+        found.append(torch.cat([*chosen, *empty], dim=-1))
+    return found
+
+
+def covered(maps: Tensor, scenes: Scenes, cut: float, least: float = 0.25) -> Tensor:
+    """Whether maps (N, H, W) reach `cut` on at least `least` of each object's pixels.
+
+    (N, S) bool; False where there is no object.
+    """
+    if maps.shape[-1] != SIZE:
+        raise AvcoreError(f"maps want the size of the pictures, {SIZE}, got {maps.shape[-1]}")
+    reached = (maps >= cut)[:, None] & scenes.masks
+    area = scenes.masks.sum((-2, -1))
+    return (reached.sum((-2, -1)) >= least * area) & (scenes.class_id >= 0) & (area > 0)
+
+
+def told_apart(maps: Tensor, scenes: Scenes) -> Tensor:
+    """For each scene, how often a sounding class has a greater peak than a silent one, (N,).
+
+    Maps (N, classes, h, w). The mean over all pairs of a sounding and a silent object of a scene;
+    a tie counts as a half, as does a scene without such a pair. A method that never listens gets
+    0.5 on average.
+    """
+    peaks = maps.amax((2, 3))
+    found = []
+    for peak, ids, on in zip(peaks, scenes.class_id, scenes.sounding, strict=True):
+        loud, quiet = peak[ids[on & (ids >= 0)]], peak[ids[~on & (ids >= 0)]]
+        above = (loud[:, None] > quiet).double() + 0.5 * (loud[:, None] == quiet).double()
+        found.append(above.mean() if above.numel() else torch.tensor(0.5).double())
+    return torch.stack(found)

@@ -1,0 +1,155 @@
+"""The two stages: single sources until objects have kinds, then mixtures of several.
+
+Deviation: localisation and classification are lowered together in the rounds of alternation.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from avcore.nn.losses import info_nce, pair_bce
+from avcore.nn.pictures import mirror_at_random
+from avcore.papers.csol.dictionary import ObjectDictionary, build_dictionary, object_features
+from avcore.papers.csol.losses import LOCATION, distribution_loss, location_loss
+from avcore.papers.csol.scenes import Scenes
+from avcore.papers.csol.small import SmallCSOL
+from avcore.support import choose
+from avcore.training import History, TrainConfig, fit, predict, seeded, shuffled
+
+LOSSES = {"infonce": info_nce, "bce": pair_bce}
+POOLS: dict[str, Callable[[Tensor], Tensor]] = {
+    "max": lambda volume: volume.amax((2, 3)),
+    "attention": lambda volume: (volume.flatten(2).softmax(-1) * volume.flatten(2)).sum(-1),
+}
+POOLED = 4.0  # sharpens the means of the class maps before their softmax
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the stages may learn from: pictures, sounds, and a pseudo-label each (-1: none yet).
+
+    In stage two the label may be the logits of the clusters that are said to sound, (N, K).
+    """
+
+    seen: Tensor
+    mel: Tensor
+    label: Tensor
+
+    @classmethod
+    def of(cls, scenes: Scenes, label: Tensor | None = None) -> Heard:
+        unknown = torch.full((len(scenes),), -1)
+        return cls(scenes.seen, scenes.mel, unknown if label is None else label)
+
+
+@dataclass(frozen=True)
+class StageOneResult:
+    """The trained network, its dictionary, and the labels and losses of each round."""
+
+    model: SmallCSOL
+    dictionary: ObjectDictionary
+    rounds: list[Tensor]  # pseudo-labels (N,) after each round, the first before any class
+    histories: list[History]
+
+
+def stage_one(
+    scenes: Scenes,
+    clusters: int,
+    config: TrainConfig,
+    rounds: int = 1,
+    loss: str = "bce",
+    pool: str = "max",
+    **fit_args,
+) -> StageOneResult:
+    """Correspondence on single sources, then `rounds` of clustering and classification.
+
+    `config.steps` are those of the correspondence alone; each round adds half of them, in which
+    localisation and the classification of the pseudo-labels are lowered together. 0 rounds leave
+    the classification out (the dictionary is made all the same).
+
+    `loss` is one of `LOSSES`. `pool` says how a map becomes one score: "max", or "attention", the
+    mean over places weighted by the softmax of the map (Senocak et al., CVPR 2018).
+    """
+    function, pooled = choose(LOSSES, loss, "loss"), choose(POOLS, pool, "pooling")
+    with seeded(config.seed):
+        model = SmallCSOL(clusters)
+
+    def loss_fn(model: nn.Module, batch: Heard) -> dict[str, Tensor]:
+        out = model(mirror_at_random(batch.seen), batch.mel, pairs=True)
+        location = function(pooled(out.volume))
+        # every weight wants a gradient, also those of heads that have no label yet
+        nothing = 0 * (out.v_logits.sum() + out.a_logits.sum())
+        if (batch.label < 0).any():
+            return {"loss": location + nothing, "location": location}
+        classes = functional.cross_entropy(out.v_logits, batch.label)
+        classes = classes + functional.cross_entropy(out.a_logits, batch.label)
+        return {"loss": location + classes, "location": location, "classes": classes}
+
+    first = Heard.of(scenes)
+    histories = [fit(model, loss_fn, shuffled(first, config), config, **fit_args)]
+    found = find_objects(model, scenes, clusters, config.seed)
+    labels = [found.labels]
+    for number in range(rounds):
+        short = replace(config, steps=max(config.steps // 2, 1), seed=config.seed + number + 1)
+        with seeded(short.seed):  # the heads begin anew, since clusters have no fixed numbers
+            for head in (model.v_class_layer, model.a_class_layer):
+                torch.nn.init.normal_(head.weight, std=0.01)
+                torch.nn.init.zeros_(head.bias)
+        batches = shuffled(Heard.of(scenes, found.labels), short)
+        histories.append(fit(model, loss_fn, batches, short, **fit_args))
+        if number + 1 < rounds:
+            found = find_objects(model, scenes, clusters, config.seed)
+            labels.append(found.labels)
+    return StageOneResult(model, found, labels, histories)
+
+
+def find_objects(
+    model: SmallCSOL, scenes: Scenes, clusters: int, seed: int = 0
+) -> ObjectDictionary:
+    """The dictionary of what sounds in scenes of a single source."""
+
+    def function(model: nn.Module, batch: Scenes) -> Tensor:
+        out = model(batch.seen, batch.mel)
+        return object_features(out.objects, out.av_logits)
+
+    return build_dictionary(predict(model, scenes, function), clusters, seed)
+
+
+def stage_two(
+    start: SmallCSOL,
+    dictionary: Tensor | None,
+    scenes: Scenes,
+    config: TrainConfig,
+    silent_filter: str = "soft",
+    told: Tensor | None = None,
+    **fit_args,
+) -> tuple[SmallCSOL, History]:
+    """From the network of stage one: what is seen to sound shall be what is heard.
+
+    The sound's classes are told by `start`, which stays as it is, or by `told`, the logits of the
+    clusters of each scene (N, K). Without a dictionary only the localisation is trained on
+    mixtures, as a class-agnostic rival would be.
+    """
+    model, teacher = copy.deepcopy(start), copy.deepcopy(start).requires_grad_(False).eval()
+
+    def loss_fn(model: nn.Module, batch: Heard) -> dict[str, Tensor]:
+        seen = mirror_at_random(batch.seen)
+        entries = None if dictionary is None else dictionary.to(seen.device)
+        out = model(seen, batch.mel, entries, silent_filter, pairs=True)
+        location = location_loss(out.volume)
+        unused = 0 * (out.v_logits.sum() + out.a_logits.sum())
+        if out.class_maps is None:
+            return {"loss": location + unused, "location": location}
+        heard = batch.label
+        if told is None:
+            heard = teacher.to(seen.device)(seen, batch.mel).a_logits
+        kl = distribution_loss(POOLED * out.class_maps.mean((2, 3)), heard)
+        return {"loss": kl + LOCATION * location + unused, "kl": kl, "location": location}
+
+    history = fit(model, loss_fn, shuffled(Heard.of(scenes, told), config), config, **fit_args)
+    return model, history
