@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from avcore.papers.denseav import lessons, small_denseav
-from avcore.papers.denseav.experiments import make_data
+from avcore.data.media import stamps
+from avcore.papers.denseav import Clips, lessons, small_denseav
+from avcore.papers.denseav.experiments import SAME, SOUNDS, make_data
 from avcore.training import seeded
 
 
@@ -52,3 +55,39 @@ def test_one_picture_is_asked_about_each_of_its_objects(network):
 def test_the_blind_oracle_marks_the_sounding_object_too(scenes):
     marked = lessons.visible(scenes, seed=0)
     assert (scenes.target & ~marked).sum() == 0 and marked.sum() > scenes.target.sum()
+
+
+def test_two_kinds_are_words_and_sounds_or_sounds_alone():
+    words = lessons.two_kinds(SAME, "smoke", 0)
+    assert set(words.test) == {"chat", "chirp"} and len(words.train) == 64
+    mute = lessons.two_kinds(SOUNDS, "smoke", 0)
+    assert mute.test["chat"].class_id.max() < 6 and mute.test["chirp"].class_id.max() < 6
+
+
+def test_a_covered_sense_makes_no_difference(network):
+    kinds = lessons.two_kinds(SAME, "smoke", 0).test
+    found = lessons.senses_apart(network, kinds)
+    assert list(found) == ["both senses", "sounds alone", "pictures alone"]
+    assert all(0 <= each["pred_dis"] <= 1 for each in found.values())
+    seen = kinds["chat"].clips.seen  # of both kinds
+    heard = {
+        kind: replace(each, clips=Clips(seen, each.clips.heard, each.clips.mask))
+        for kind, each in kinds.items()
+    }
+    alike = lessons.senses_apart(network, heard)["pictures alone"]["pred_dis"]
+    assert alike == pytest.approx(0.5, abs=0.12)  # the same pictures twice, in ties
+
+
+def test_in_crossed_scenes_the_voice_names_the_silent_object():
+    for scene in lessons.crossed(3, seed=0):
+        named, heard = lessons.voice(scene), lessons.sounding(scene)
+        assert named.class_id != heard.class_id and named.words and heard.visible
+
+
+def test_words_are_said_by_a_synthesiser_in_training_where_they_are_there():
+    assert lessons.word_bank(None) is None
+    bank = lessons.word_bank(stamps.available())
+    if bank is None:
+        pytest.skip("the photographs or the synthesiser's words are not here")
+    assert set(bank.classes) == set(lessons.ANIMALS)
+    assert bank.languages_of(0, "test") == ("en",)

@@ -128,3 +128,21 @@ def test_figures_follow_their_sliders_and_the_theme(show) -> None:
 def test_a_page_without_plotly_says_what_is_missing(show) -> None:
     page = show(viz.waveform_plot(np.ones(100), 16_000, alt="a flat line"))
     assert "does not load. It would show: a flat line" in page.locator(".av-missing").inner_text()
+
+
+def test_a_block_turns_and_is_cut_open_at_the_chosen_slice(show) -> None:
+    volume = np.random.default_rng(0).random((5, 4, 4))
+    page = show(viz.volume_block(np.zeros((16, 16, 3), np.uint8), volume, caption=EVIL))
+    slider, chosen = page.get_by_role("slider", name="slice"), page.locator(".av-slice.av-chosen")
+    assert chosen.count() == 1
+    for k in (0, 4):
+        slider.fill(str(k))
+        assert page.locator(".av-slice").nth(k).evaluate("s => s.matches('.av-chosen')")
+        assert page.locator(".av-slice.av-before").count() == 4 - k
+        source = chosen.locator("img").get_attribute("src")
+        assert page.locator(".av-over").get_attribute("src") == source
+    before = page.locator(".av-turn").evaluate("e => e.style.getPropertyValue('--turn')")
+    page.get_by_role("slider", name="turn").fill("25")
+    after = page.locator(".av-turn").evaluate("e => e.style.getPropertyValue('--turn')")
+    assert (before, after) == ("-40deg", "50deg")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

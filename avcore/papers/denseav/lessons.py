@@ -6,23 +6,36 @@ localization models including negative audio", 2024).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from avcore import metrics
 from avcore.audio import log_mel, set_level
-from avcore.papers.denseav.evaluation import encode, heatmaps
+from avcore.papers.denseav.evaluation import encode, head_scores, heatmaps
+from avcore.papers.denseav.experiments import SAME, SOUNDS
 from avcore.papers.denseav.model import DenseAV
-from avcore.papers.denseav.scenes import CHIRP, Prompted
+from avcore.papers.denseav.scenes import CHIRP, KINDS, Data, Prompted, halves, join, make_data
 from avcore.papers.denseav.small import audible
 from avcore.papers.denseav.training import Clips
-from avcore.stage import AssetBank, SceneBatch, Stage, render
+from avcore.stage import AssetBank, Scene, SceneBatch, Source, Stage, render
+from avcore.stage.media import MediaBank
+from avcore.support import MediaError, by_scale
 
 CUTS = 60  # thresholds that are tried
 LEVEL_DB = -26.0  # of the noise, re. full scale
+ANIMALS = (
+    *("bear", "camel", "chimpanzee", "cow", "dolphin", "elephant", "fox", "frog"),
+    *("gorilla", "horse", "koala", "lion", "owl", "penguin", "tiger", "zebra"),
+)  # whose photographs are named in chapter 51
+ABROAD = {
+    "be": "Belarusian", "bg": "Bulgarian", "ca": "Catalan", "da": "Danish", "el": "Greek",
+    "es": "Spanish", "fr": "French", "nl": "Dutch", "ro": "Romanian", "ru": "Russian",
+}  # languages other than English in which people say the names  # fmt: skip
+BOTH = replace(CHIRP, kind="both", names=(1, 1))  # one object sounds, a voice names one
 
 
 def universal_threshold(model: DenseAV, val: Prompted) -> float:
@@ -102,10 +115,88 @@ def sounds_in_turn(
     )
 
 
-def visible(prompted: Prompted, seed: int, bank: AssetBank | None = None) -> Tensor:
-    """All visible objects of held-out scenes with sounds, (N, H, W) bool: the blind oracle's map.
+def visible(
+    prompted: Prompted, seed: int, bank: AssetBank | None = None, kind: str = "chirp"
+) -> Tensor:
+    """All visible objects of held-out scenes, (N, H, W) bool: what the blind oracle marks.
 
-    The scenes are rendered again; they must be those of `make_data` with this seed and bank.
+    The scenes are rendered again; they must be those of `make_data` with this seed, bank and kind.
     """
-    batch: SceneBatch = render(Stage(CHIRP, bank, seed), "test", len(prompted.clips))
+    batch: SceneBatch = render(Stage(KINDS[kind], bank, seed), "test", len(prompted.clips))
     return batch.target(sounding=None)[:, 0]
+
+
+def two_kinds(condition: str, scale: str, seed: int) -> Data:
+    """Two sets of scenes as `experiments.two_sets` makes them, with fewer scenes for a chapter."""
+    counts = by_scale(scale, smoke=(32, 16, 16), quick=(900, 60, 200), full=(10_000, 500, 1000))
+    ours, theirs = (None, None) if condition == SAME else halves()
+    kind = "chirp" if condition == SOUNDS else "chat"
+    first = make_data((kind,), scale, seed, ours, counts)
+    second = make_data(("chirp",), scale, seed + 1000, theirs, counts)
+    return Data(
+        join([first.train, second.train]),
+        {"chat": first.val[kind], "chirp": second.val["chirp"]},
+        {"chat": first.test[kind], "chirp": second.test["chirp"]},
+    )
+
+
+def senses_apart(
+    model: DenseAV, kinds: Mapping[str, Prompted], heads: int = 2
+) -> dict[str, dict[str, float]]:
+    """Pred.Dis and Act.Dis with "both senses", with "sounds alone" and with "pictures alone".
+
+    For sounds alone every picture is replaced by the mean picture of both kinds, for pictures
+    alone every sound by the mean step with sound: the other sense hears or sees no difference.
+    """
+    encoded = [encode(model, kinds[kind].clips) for kind in ("chat", "chirp")]
+    audio = torch.cat([features.audio for features, _ in encoded])
+    marked = torch.cat([mask for _, mask in encoded])[:, None, None].to(audio.dtype)
+    step = (audio * marked).sum((0, 3), keepdim=True) / marked.sum().clamp_min(1)
+    picture = torch.cat([features.image for features, _ in encoded]).mean(0, keepdim=True)
+    ways = {
+        "both senses": encoded,
+        "sounds alone": [(f._replace(image=picture.expand_as(f.image)), m) for f, m in encoded],
+        "pictures alone": [
+            (f._replace(audio=step.expand_as(f.audio)), torch.ones_like(m)) for f, m in encoded
+        ],
+    }
+    return {
+        name: metrics.head_disentanglement(*(head_scores(*each, heads) for each in pair))
+        for name, pair in ways.items()
+    }
+
+
+def voice(scene: Scene) -> Source:
+    """The unseen voice of a scene."""
+    return next(source for source in scene.sources if source.kind == "name")
+
+
+def sounding(scene: Scene) -> Source:
+    """The visible object of a scene that sounds."""
+    return next(source for source in scene.sources if source.visible and source.sounding)
+
+
+def crossed(count: int, seed: int) -> list[Scene]:
+    """Held-out scenes of two objects: one sounds, and a voice names the other."""
+    stage, found, index = Stage(BOTH, seed=seed), [], 0
+    while len(found) < count:
+        scene = stage.scene("test", index)
+        if voice(scene).class_id != sounding(scene).class_id:
+            found.append(scene)
+        index += 1
+    return found
+
+
+def word_bank(folder: str | Path | None, languages: Sequence[str] = ("en",)) -> MediaBank | None:
+    """Photographs of `ANIMALS` whose names a synthesiser says in training and people in the test.
+
+    The synthesiser speaks English, people these languages. None where the photographs or the
+    synthesiser's words are not in the cache (`avcore data stamps`, `avcore data words`).
+    """
+    if folder is None:
+        return None
+    said = {"train": "synthetic", "val": "synthetic"}
+    try:
+        return MediaBank(folder, {"test": languages}, words=said, skip_bad=True, only=ANIMALS)
+    except MediaError:
+        return None
