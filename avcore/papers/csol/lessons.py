@@ -118,7 +118,7 @@ def crops(images: Tensor, maps: Tensor, side: int = 48, cut: float = CUT) -> Ten
     return torch.stack(found).round().clamp(0, 255).to(torch.uint8)
 
 
-def strips(tiles: Tensor, labels: Tensor, clusters: int, length: int = 8) -> list[Tensor]:
+def strips(tiles: Tensor, labels: Tensor, clusters: int, length: int = 6) -> list[Tensor]:
     """For each cluster its first tiles (3, s, s) beside each other, (3, s, length · s)."""
     side, found = tiles.shape[-1], []
     for k in range(clusters):
