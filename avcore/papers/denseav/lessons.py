@@ -178,7 +178,8 @@ def sounding(scene: Scene) -> Source:
 
 def crossed(count: int, seed: int) -> list[Scene]:
     """Held-out scenes of two objects: one sounds, and a voice names the other."""
-    stage, found, index = Stage(BOTH, seed=seed), [], 0
+    stage, index = Stage(BOTH, seed=seed), 0
+    found: list[Scene] = []
     while len(found) < count:
         scene = stage.scene("test", index)
         if voice(scene).class_id != sounding(scene).class_id:
