@@ -63,8 +63,10 @@ SHOWN = """slider => {
     const plot = root.querySelector('.av-plotly');
     return root.innerHTML + JSON.stringify(plot ? [plot.data, plot.layout] : '');
 }"""
-DRAWN = """button => JSON.stringify(
-    button.closest('.avcore-viz').querySelector('.av-plotly').data)"""
+DRAWN = """button => {
+    const root = button.closest('.avcore-viz'), plot = root.querySelector('.av-plotly');
+    return plot ? JSON.stringify(plot.data) : root.querySelector('.av-panels').innerHTML;
+}"""
 UNNAMED_CONTROLS = """() => [...document.querySelectorAll(
         'article input:not([type=hidden]), article :is(select, button, audio, video)')]
     .filter(e => !(e.labels && e.labels.length) && !e.getAttribute('aria-label')
