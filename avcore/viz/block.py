@@ -139,7 +139,8 @@ def _flat(picture: np.ndarray, mask: np.ndarray | None) -> str:
     return (
         f'<div class="av-flat"><img class="av-pixels" src="{picture_uri(grey(picture))}" '
         'alt="the picture in grey, under the chosen slice">'
-        f'<img class="av-pixels av-over" alt="The map over the picture" hidden>{outline}<i hidden></i></div>'
+        f'<img class="av-pixels av-over" alt="The map over the picture" hidden>'
+        f"{outline}<i hidden></i></div>"
     )
 
 
