@@ -135,7 +135,9 @@ def stage_two(
     clusters of each scene (N, K). Without a dictionary only the localisation is trained on
     mixtures, as a class-agnostic rival would be.
     """
-    model, teacher = copy.deepcopy(start), copy.deepcopy(start).requires_grad_(False).eval()
+    model = copy.deepcopy(start)
+    if told is None:  # sounds are not changed in training, so they are heard once
+        told = predict(start, scenes, lambda teacher, part: teacher(part.seen, part.mel).a_logits)
 
     def loss_fn(model: nn.Module, batch: Heard) -> dict[str, Tensor]:
         seen = mirror_at_random(batch.seen)
@@ -145,10 +147,7 @@ def stage_two(
         unused = 0 * (out.v_logits.sum() + out.a_logits.sum())
         if out.class_maps is None:
             return {"loss": location + unused, "location": location}
-        heard = batch.label
-        if told is None:
-            heard = teacher.to(seen.device)(seen, batch.mel).a_logits
-        kl = distribution_loss(POOLED * out.class_maps.mean((2, 3)), heard)
+        kl = distribution_loss(POOLED * out.class_maps.mean((2, 3)), batch.label)
         return {"loss": kl + LOCATION * location + unused, "kl": kl, "location": location}
 
     history = fit(model, loss_fn, shuffled(Heard.of(scenes, told), config), config, **fit_args)
