@@ -232,9 +232,7 @@ def record_trial(name: str, values: dict[str, float], seed: int, seconds: float)
 
 
 def _scenes_per_second(config: SceneConfig, count: int) -> float:
-    began = time.perf_counter()
-    render(Stage(config), "train", count, workers=2)
-    return round(count / (time.perf_counter() - began), 1)
+    return round(count / _seconds_of(lambda: render(Stage(config), "train", count, workers=2)), 1)
 
 
 def _seconds_of(function: Callable[[], object]) -> float:

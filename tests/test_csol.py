@@ -16,9 +16,9 @@ from avcore.papers.csol import experiments, lessons
 from avcore.papers.csol.dictionary import build_dictionary, object_features, published_mask
 from avcore.papers.csol.evaluation import by_class, class_aware, localise
 from avcore.papers.csol.losses import distribution_loss, location_loss
-from avcore.papers.csol.scenes import draw
+from avcore.papers.csol.scenes import Scenes, draw
 from avcore.papers.csol.small import SmallCSOL
-from avcore.papers.csol.training import stage_one, stage_two
+from avcore.papers.csol.training import UNDER, features_under, stage_one, stage_two
 from avcore.stage import render
 from avcore.support import AvcoreError, CheckpointError
 from tests.pseudo_weights import pseudo_weights
@@ -220,17 +220,17 @@ def test_features_are_averaged_where_a_lesson_says(solos):
     model = SmallCSOL(4).eval()
     with torch.no_grad():
         out = model(solos.seen, solos.mel)
-    found = {where: lessons.features_under(model, solos, where) for where in lessons.UNDER}
+    found = {where: features_under(model, solos, where) for where in UNDER}
     torch.testing.assert_close(found["map"], object_features(out.objects, out.av_logits))
     torch.testing.assert_close(found["picture"], out.objects.mean((2, 3)), atol=1e-4, rtol=1e-4)
     assert not torch.allclose(found["truth"], found["picture"], atol=1e-2)
     with pytest.raises(AvcoreError, match="place"):
-        lessons.features_under(model, solos, "box")
+        features_under(model, solos, "box")
 
 
 def test_lessons_show_the_scenes_that_are_drawn(solos):
     assert lessons.pictures("solo", "train", 2).shape == (2, 3, 128, 128)
-    again = lessons.scenes_of(render(lessons.stage_of("solo"), "train", 2))
+    again = Scenes.of(render(lessons.stage_of("solo"), "train", 2))
     torch.testing.assert_close(again.mel, solos.mel[:2])
     assert torch.equal(again.masks, solos.masks[:2])
     quiet = lessons.silence(solos)

@@ -258,3 +258,16 @@ def test_wrong_input_gets_one_clear_sentence(call, words):
     with pytest.raises(AvcoreError, match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_stretched_maps_run_from_zero_to_one_each():
+    maps = torch.tensor([[[1.0, 3.0], [2.0, 1.0]], [[5.0, 5.0], [5.0, 5.0]]])
+    found = metrics.stretched(maps)
+    assert found[0].tolist() == [[0.0, 1.0], [0.5, 0.0]] and not found[1].any()
+
+
+def test_the_best_threshold_serves_all_maps():
+    target = torch.tensor([[[True, False]], [[True, False]]])
+    maps = torch.tensor([[[0.9, 0.2]], [[0.6, 0.4]]])
+    assert metrics.best_threshold(maps, target, (0.1, 0.5, 0.7)) == pytest.approx(0.5)
+    assert metrics.best_threshold(maps, target, (0.45, 0.5)) == pytest.approx(0.45)  # the first

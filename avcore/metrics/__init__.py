@@ -11,12 +11,14 @@ given. Scores that are not finite, or shapes that do not fit, raise one clear `A
 
 from avcore.metrics.clusters import match_clusters, mutual_information
 from avcore.metrics.localization import (
+    best_threshold,
     ciou,
     class_aware_localization,
     class_aware_scores,
     iou,
     pointing,
     resize_maps,
+    stretched,
     success_auc,
     success_curve,
     threshold_map,
@@ -36,6 +38,7 @@ __all__ = [
     "average_precision",
     "average_precisions",
     "best_iou",
+    "best_threshold",
     "ciou",
     "class_aware_localization",
     "class_aware_scores",
@@ -50,6 +53,7 @@ __all__ = [
     "pointing",
     "recall_at_k",
     "resize_maps",
+    "stretched",
     "success_auc",
     "success_curve",
     "threshold_map",

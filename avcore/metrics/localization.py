@@ -35,6 +35,24 @@ def threshold_map(maps: Values, fraction: float = 0.5) -> Tensor:
     return (maps >= fraction * peak) & (peak > 0)
 
 
+def stretched(maps: Values) -> Tensor:
+    """Maps (…, h, w), each from 0, its least value, to 1, its greatest; 0 where it is constant."""
+    maps = scores_tensor(maps, "maps")
+    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
+    return (maps - low) / (high - low).clamp_min(1e-8)
+
+
+def best_threshold(maps: Values, target: Values, thresholds: Sequence[float] | Tensor) -> float:
+    """The threshold at which maps (N, H, W) have the highest mean IoU with masks (N, H, W).
+
+    One for all maps; call it on validation scenes. Of equal ones the first.
+    """
+    maps = scores_tensor(maps, "maps", dims=3)
+    limits = torch.as_tensor(thresholds)
+    found = torch.stack([iou(maps >= limit, target).mean() for limit in limits])
+    return limits[found.argmax()].item()
+
+
 def iou(pred_mask: Values, target_mask: Values) -> Tensor:
     """Intersection over union of each pair of masks (..., H, W), as a float64 tensor (...).
 

@@ -2,17 +2,20 @@
 
 Each is trained on scenes of its own chapter with the chapter's steps; then all are asked about the
 same scenes. A map is as the network makes it, not stretched to its own range, so that one
-threshold can serve all scenes.
+threshold can serve all scenes. What the eyes see is kept, since the same pictures are asked about
+with many sounds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from avcore.audio import log_mel
 from avcore.papers import avc
 from avcore.papers.avs import experiments as avs
 from avcore.papers.avs.clips import Clips as AVSClips
@@ -21,10 +24,11 @@ from avcore.papers.avs.scenes import hear
 from avcore.papers.avs.training import segment
 from avcore.papers.denseav import evaluation, training
 from avcore.papers.denseav import experiments as denseav
+from avcore.papers.denseav.small import Eye, Frozen, audible
 from avcore.stage import AssetBank, SceneBatch
 from avcore.support import by_scale
 from avcore.training import predict
-from avcore.training.features import embed
+from avcore.training.features import seen
 
 Localiser = Callable[[SceneBatch], Tensor]  # N scenes -> (N, h, w), higher where the source is
 
@@ -56,9 +60,10 @@ def segmentation(
 
     def maps(scenes: SceneBatch) -> Tensor:
         frames = scenes.frames[:, 0].contiguous()
-        seen = [each.unflatten(0, (-1, 1)) for each in embed(senses().eye, frames)]
+        features = [each.unflatten(0, (-1, 1)) for each in seen(senses().eye, frames)]
+        heard = listen(hear(scenes.waveform, 1))
         truth = torch.zeros(len(scenes), 1, *frames.shape[-2:], dtype=torch.bool)  # not looked at
-        return segment(model, AVSClips(seen, listen(hear(scenes.waveform, 1)), truth, truth))[:, 0]
+        return segment(model, AVSClips(features, heard, truth, truth))[:, 0]
 
     return maps
 
@@ -71,9 +76,13 @@ def dense_similarity(
     data = denseav.make_data(("chirp",), scale, seed, bank, counts)
     config = replace(denseav.train_config(scale, seed, device), progress=False)
     model, _ = denseav.fit_small(data.train, config, training.Recipe())
+    eye = cast(Eye, cast(Frozen, model.image_front).network).joined
 
     def maps(scenes: SceneBatch) -> Tensor:
-        clips = training.Clips.of(scenes, model.cpu())
+        frames = scenes.frames[:, 0].contiguous()
+        with torch.no_grad():
+            heard = model.cpu().front(scenes.waveform).half()
+        clips = training.Clips(seen(eye, frames)[0], heard, audible(log_mel(scenes.waveform)))
         return evaluation.heatmaps(*evaluation.encode(model, clips), model.heads)
 
     return maps

@@ -105,8 +105,7 @@ def universal_threshold(maps: Tensor, target: Tensor) -> float:
     large = _large(maps, target)
     cuts = torch.quantile(large.flatten()[:: max(1, large.numel() // 1_000_000)],
                           torch.linspace(0.3, 0.999, CUTS))  # fmt: skip
-    found = torch.stack([metrics.iou(large >= cut, target).mean() for cut in cuts])
-    return cuts[found.argmax()].item()
+    return metrics.best_threshold(large, target, cuts)
 
 
 def negatives(test: SceneBatch, hidden: SceneBatch, seed: int = 0) -> dict[str, SceneBatch]:

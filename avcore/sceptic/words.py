@@ -22,13 +22,14 @@ from avcore.audio import log_mel, set_level
 from avcore.data.media import stamps, words
 from avcore.nn.backbones import conv_block
 from avcore.stage.media import MediaBank
-from avcore.support import MediaError, by_scale
+from avcore.support import MediaError, by_scale, choose
 from avcore.training import TrainConfig, fit, predict, seeded
 
 RATE = 16_000  # Hz
 LENGTH = 24_000  # samples of an utterance, 1.5 s; longer ones are cut
 LEVEL_DB = -26.0  # re. full scale
 CHANNELS = 192
+VARIANTS = {"augmented": True, "as said": False}  # whether what is said is changed
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def word_experiment(variant: str, seed: int, scale: str, device: str = "auto") -
         for by_word in (said, people)
     )
     config = train_config(scale, seed, device)
-    model = teach(learn, len(people), config, variant == "augmented")
+    model = teach(learn, len(people), config, choose(VARIANTS, variant, "variant"))
     found = named(model, test.mel)
     place = (found.argsort(1, descending=True) == test.label[:, None]).int().argmax(1)
     return {

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.nn import functional
 
+from avcore import metrics
 from avcore.support import AvcoreError
 
 CUT = 0.5  # of the stretched map
@@ -32,11 +33,14 @@ class ObjectDictionary(NamedTuple):
 
 def object_features(visual: Tensor, av_map: Tensor, cut: float = CUT) -> Tensor:
     """Mean of features (N, C, h, w) where maps (N, h, w), each stretched to 0 … 1, reach `cut`."""
-    low, high = av_map.amin((1, 2), keepdim=True), av_map.amax((1, 2), keepdim=True)
-    inside = (av_map - low) / (high - low).clamp_min(1e-8) >= cut
-    inside = inside | (high == low)  # a constant map picks out no place: all count
-    weight = inside.to(visual.dtype)
+    weight = picked_out(av_map, cut).to(visual.dtype)
     return torch.einsum("nchw,nhw->nc", visual, weight) / weight.sum((1, 2))[:, None]
+
+
+def picked_out(av_map: Tensor, cut: float = CUT) -> Tensor:
+    """Where maps (N, h, w), each stretched to 0 … 1, reach `cut`; all places of a constant map."""
+    constant = av_map.amin((1, 2), keepdim=True) == av_map.amax((1, 2), keepdim=True)
+    return (metrics.stretched(av_map) >= cut) | constant
 
 
 def published_mask(av_map: Tensor, cut: float = 0.05) -> Tensor:

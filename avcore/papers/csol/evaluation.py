@@ -6,6 +6,7 @@ on validation scenes for every network, not fixed at a tenth of the maximum.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -47,9 +48,7 @@ def localise(
 
 def stretched(maps: Tensor) -> Tensor:
     """Maps (N, h, w) at the size of the pictures, each from 0 to 1."""
-    large = metrics.resize_maps(maps, SIZE)
-    low, high = large.amin((1, 2), keepdim=True), large.amax((1, 2), keepdim=True)
-    return (large - low) / (high - low).clamp_min(1e-8)
+    return metrics.stretched(metrics.resize_maps(maps, SIZE))
 
 
 def solo(model: nn.Module, val: Scenes, test: Scenes) -> dict[str, float]:
@@ -57,20 +56,19 @@ def solo(model: nn.Module, val: Scenes, test: Scenes) -> dict[str, float]:
 
     "whole_iou@0.5" of the whole picture, "centre_pointing", and "wrong_sound_pointing".
     """
-    on_val, truth = stretched(localise(model, val).av_logits), val.target()
-    cut = max(CUTS, key=lambda each: metrics.iou(on_val >= each, truth).mean().item())
+    on_val = stretched(localise(model, val).av_logits)
+    cut = metrics.best_threshold(on_val, val.target(), CUTS)
     maps, target = stretched(localise(model, test).av_logits), test.target()
     ious = metrics.iou(maps >= cut, target)
     whole = metrics.iou(torch.ones_like(target), target)
-    wrong = Scenes(test.seen, test.mel.roll(1, 0), test.masks, test.class_id, test.sounding)
-    wrong_maps = metrics.resize_maps(localise(model, wrong).av_logits, SIZE)
+    wrong = localise(model, replace(test, mel=test.mel.roll(1, 0))).av_logits
     return {
         "iou@0.5": _share(ious >= 0.5),
         "auc": metrics.success_auc(ious),
-        "pointing": metrics.pointing(maps, target).mean().item(),
+        "pointing": _pointing(maps, target),
         "whole_iou@0.5": _share(whole >= 0.5),
         "centre_pointing": _pointing(baselines.centre(target.shape), target),
-        "wrong_sound_pointing": _pointing(wrong_maps, target),
+        "wrong_sound_pointing": _pointing(metrics.resize_maps(wrong, SIZE), target),
     }
 
 
@@ -111,9 +109,7 @@ def object_hits(maps: Tensor, scenes: Scenes, sounding: bool) -> Tensor:
 
 def agnostic(av_logits: Tensor, scenes: Scenes, classes: int) -> dict[str, float]:
     """The scores of one map for all classes, stretched: what a class-agnostic network gets."""
-    low, high = av_logits.amin((1, 2), keepdim=True), av_logits.amax((1, 2), keepdim=True)
-    maps = ((av_logits - low) / (high - low).clamp_min(1e-8))[:, None]
-    maps = maps.expand(-1, classes, -1, -1)
+    maps = metrics.stretched(av_logits)[:, None].expand(-1, classes, -1, -1)
     found = metrics.class_aware_localization(maps, scenes.boxes(), MAP_CUT, size=SIZE)
     return {**found, "pointing": object_hits(maps, scenes, True).mean().item()}
 

@@ -17,13 +17,18 @@ from avcore import metrics
 from avcore.metrics.clusters import Matching
 from avcore.nn import pretrained
 from avcore.papers.csol import evaluation
-from avcore.papers.csol.dictionary import build_dictionary, object_features
+from avcore.papers.csol.dictionary import build_dictionary
 from avcore.papers.csol.scenes import Scenes, draw
 from avcore.papers.csol.small import SmallCSOL
-from avcore.papers.csol.training import StageOneResult, stage_one, stage_two
+from avcore.papers.csol.training import (
+    StageOneResult,
+    features_under,
+    stage_one,
+    stage_two,
+)
 from avcore.stage import AssetBank, ProceduralBank
 from avcore.support import Splits, by_scale, choose
-from avcore.training import TrainConfig, predict
+from avcore.training import TrainConfig
 
 
 def make_data(kind: str, scale: str, seed: int, bank: AssetBank | None = None) -> Splits[Scenes]:
@@ -102,12 +107,8 @@ def match(model: SmallCSOL, entries: Tensor, solos: Scenes, classes: int) -> Mat
 def nearest(model: SmallCSOL, entries: Tensor, solos: Scenes) -> Tensor:
     """The entry of the dictionary that the object of each solo resembles most, (N,)."""
 
-    def function(model: SmallCSOL, batch: Scenes) -> Tensor:
-        out = model(batch.seen, batch.mel)
-        found = object_features(out.objects, out.av_logits)
-        return functional.normalize(found, dim=1) @ functional.normalize(entries.to(found), dim=1).T
-
-    return predict(model, solos, function).argmax(1)
+    found = functional.normalize(features_under(model, solos), dim=1)
+    return (found @ functional.normalize(entries, dim=1).T).argmax(1)
 
 
 def solo_experiment(variant: str, seed: int, scale: str, device: str = "auto") -> dict[str, float]:
@@ -118,24 +119,16 @@ def solo_experiment(variant: str, seed: int, scale: str, device: str = "auto") -
     pretrained.check(scale)
     data, found = _data("solo", seed, scale), _first(variant, seed, scale, device)
     held_out = nearest(found.model, found.dictionary.entries, data.test)
+    under_truth = features_under(found.model, data.train, "truth")
     label, classes = data.train.label(), len(ProceduralBank().classes)
     return {
         **evaluation.solo(found.model, data.val, data.test),
         "nmi": metrics.mutual_information(found.dictionary.labels, label),
         "held_out_nmi": metrics.mutual_information(held_out, data.test.label()),
         "true_nmi": metrics.mutual_information(
-            _under_true_masks(found.model, data.train, classes, seed), label
+            build_dictionary(under_truth, classes, seed).labels, label
         ),
     }
-
-
-def _under_true_masks(model: SmallCSOL, solos: Scenes, clusters: int, seed: int) -> Tensor:
-    def function(model: SmallCSOL, batch: Scenes) -> Tensor:
-        objects = model(batch.seen, batch.mel).objects
-        masks = metrics.resize_maps(batch.target().float(), objects.shape[-1])
-        return object_features(objects, masks)
-
-    return build_dictionary(predict(model, solos, function), clusters, seed).labels
 
 
 def class_aware_experiment(

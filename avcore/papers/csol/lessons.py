@@ -10,17 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avcore import metrics
 from avcore.audio import log_mel
-from avcore.papers.csol.dictionary import CUT, object_features
-from avcore.papers.csol.scenes import KINDS, SIZE, Scenes, eye
-from avcore.papers.csol.small import SmallCSOL
-from avcore.stage import AssetBank, SceneBatch, SceneConfig, Stage, render
+from avcore.papers.csol.dictionary import CUT, picked_out
+from avcore.papers.csol.scenes import KINDS, SIZE, Scenes
+from avcore.stage import AssetBank, SceneConfig, Stage, render
 from avcore.support import AvcoreError, choose
-from avcore.training import predict
-from avcore.training.features import embed
 
-UNDER = ("map", "truth", "picture")  # where the features of an object are averaged
 DIM = 0.25  # of the brightness of what a crop leaves out
 
 
@@ -37,17 +32,6 @@ def pictures(
     return render(stage_of(kind, seed, bank), split, count).frames[:, 0].contiguous()
 
 
-def scenes_of(batch: SceneBatch) -> Scenes:
-    """Scenes as the eye sees them, of a batch that was rendered elsewhere."""
-    return Scenes(
-        embed(eye(), batch.frames[:, 0].contiguous())[0],
-        log_mel(batch.waveform),
-        batch.masks[:, :, 0],
-        torch.where(batch.visible, batch.class_id, -1),
-        batch.sounding,
-    )
-
-
 def hearing(scenes: Scenes, mel: Tensor) -> Scenes:
     """The same pictures with other log-mels (N, 64, n), or one for all, (1, 64, n)."""
     return replace(scenes, mel=mel.expand(len(scenes), -1, -1))
@@ -57,19 +41,6 @@ def silence(scenes: Scenes) -> Scenes:
     """The same pictures, and nothing to hear."""
     mel = log_mel(torch.zeros(1, 16_000))[..., : scenes.mel.shape[-1]]
     return hearing(scenes, mel)
-
-
-def features_under(model: SmallCSOL, scenes: Scenes, where: str = "map") -> Tensor:
-    """Object features (N, 152), averaged under the sounding map, the true mask, or everywhere."""
-    choose(UNDER, where, "place")
-
-    def function(model: SmallCSOL, batch: Scenes) -> Tensor:
-        out = model(batch.seen, batch.mel)
-        masks = metrics.resize_maps(batch.target().float(), out.objects.shape[-1])
-        maps = {"map": out.av_logits, "truth": masks, "picture": torch.zeros_like(masks)}
-        return object_features(out.objects, maps[where])
-
-    return predict(model, scenes, function)
 
 
 @dataclass
@@ -102,10 +73,8 @@ def crops(images: Tensor, maps: Tensor, side: int = 48, cut: float = CUT) -> Ten
     if len(images) != len(maps):
         raise AvcoreError(f"{len(images)} pictures but {len(maps)} maps")
     size = images.shape[-1]
-    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    inside = (maps - low) / (high - low).clamp_min(1e-8) >= cut
-    inside = functional.interpolate(inside[:, None].float(), size=size)[:, 0] > 0
-    inside |= high == low
+    inside = picked_out(maps, cut)[:, None].float()
+    inside = functional.interpolate(inside, size=size)[:, 0] > 0
     found = []
     for image, mask in zip(images, inside, strict=True):
         rows, columns = mask.any(1).nonzero().flatten(), mask.any(0).nonzero().flatten()

@@ -7,7 +7,7 @@ masks and the boxes around them come from the stage, not from a detector.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -16,7 +16,16 @@ from torch import Tensor
 from avcore.audio import log_mel
 from avcore.nn import pretrained
 from avcore.nn.pretrained import JoinedFeatures
-from avcore.stage import COLLAGE, STILL, AssetBank, ProceduralBank, SceneConfig, Stage, render
+from avcore.stage import (
+    COLLAGE,
+    STILL,
+    AssetBank,
+    ProceduralBank,
+    SceneBatch,
+    SceneConfig,
+    Stage,
+    render,
+)
 from avcore.support import choose
 from avcore.training.features import bank_digest, cached, code_digest, embed, weights_digest
 from avcore.training.sampler import take
@@ -55,6 +64,17 @@ class Scenes:
     masks: Tensor
     class_id: Tensor
     sounding: Tensor
+
+    @classmethod
+    def of(cls, batch: SceneBatch) -> Scenes:
+        """Rendered scenes as the eye sees them."""
+        return cls(
+            embed(eye(), batch.frames[:, 0].contiguous())[0],
+            log_mel(batch.waveform),
+            batch.masks[:, :, 0],
+            torch.where(batch.visible, batch.class_id, -1),
+            batch.sounding,
+        )
 
     def __len__(self) -> int:
         return len(self.mel)
@@ -127,14 +147,6 @@ def draw(
     }
 
     def make() -> dict[str, Tensor]:
-        batch = render(Stage(config, bank, seed), split, count, workers=workers)
-        return {
-            "seen": embed(eye(), batch.frames[:, 0].contiguous())[0],
-            "mel": log_mel(batch.waveform),
-            "masks": batch.masks[:, :, 0],
-            "class_id": torch.where(batch.visible, batch.class_id, -1),
-            "sounding": batch.sounding,
-        }
+        return vars(Scenes.of(render(Stage(config, bank, seed), split, count, workers=workers)))
 
-    found = cached(key, make)
-    return Scenes(*(found[field.name] for field in fields(Scenes)))
+    return Scenes(**cached(key, make))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from avcore import metrics
 from avcore.nn.losses import info_nce, pair_bce
 from avcore.nn.pictures import mirror_at_random
 from avcore.papers.csol.dictionary import ObjectDictionary, build_dictionary, object_features
@@ -27,6 +28,7 @@ POOLS: dict[str, Callable[[Tensor], Tensor]] = {
     "max": lambda volume: volume.amax((2, 3)),
     "attention": lambda volume: (volume.flatten(2).softmax(-1) * volume.flatten(2)).sum(-1),
 }
+UNDER = ("map", "truth", "picture")  # where the features of an object are averaged
 POOLED = 4.0  # sharpens the means of the class maps before their softmax
 
 
@@ -112,12 +114,23 @@ def find_objects(
     model: SmallCSOL, scenes: Scenes, clusters: int, seed: int = 0
 ) -> ObjectDictionary:
     """The dictionary of what sounds in scenes of a single source."""
+    return build_dictionary(features_under(model, scenes), clusters, seed)
+
+
+def features_under(model: SmallCSOL, scenes: Scenes, where: str = "map") -> Tensor:
+    """Object features (N, 152), averaged under the sounding map, the true mask, or everywhere.
+
+    `where` is "map", "truth" or "picture".
+    """
+    choose(UNDER, where, "place")
 
     def function(model: nn.Module, batch: Scenes) -> Tensor:
         out = model(batch.seen, batch.mel)
-        return object_features(out.objects, out.av_logits)
+        masks = metrics.resize_maps(batch.target().float(), out.objects.shape[-1])
+        maps = {"map": out.av_logits, "truth": masks, "picture": torch.zeros_like(masks)}
+        return object_features(out.objects, maps[where])
 
-    return build_dictionary(predict(model, scenes, function), clusters, seed)
+    return predict(model, scenes, function)
 
 
 def stage_two(
@@ -136,7 +149,9 @@ def stage_two(
     mixtures, as a class-agnostic rival would be.
     """
     model = copy.deepcopy(start)
-    if told is None:  # sounds are not changed in training, so they are heard once
+    if (
+        told is None and dictionary is not None
+    ):  # sounds are not changed in training, so they are heard once
         told = predict(start, scenes, lambda teacher, part: teacher(part.seen, part.mel).a_logits)
 
     def loss_fn(model: nn.Module, batch: Heard) -> dict[str, Tensor]:

@@ -194,14 +194,19 @@ SAME, DIFFERENT, SOUNDS = "same pictures", "different pictures", "all sounds"
 CONDITIONS = (SAME, DIFFERENT, SOUNDS)
 
 
-def two_sets(condition: str, scale: str, seed: int) -> Data:
+def two_sets(
+    condition: str, scale: str, seed: int, counts: tuple[int, int, int] | None = None
+) -> Data:
     """Two sets of scenes, called "chat" and "chirp", under one of `CONDITIONS`.
 
     "same pictures": words and sounds of all classes; "different pictures": words about one half
     of the classes, sounds of the other; "all sounds": sounds of both halves, so that no scene has
-    a word.
+    a word. `counts` of training, validation and test scenes of each set are the scale's where they
+    are not given.
     """
-    counts = by_scale(scale, smoke=(32, 16, 16), quick=(1200, 100, 300), full=(10_000, 500, 1000))
+    counts = counts or by_scale(
+        scale, smoke=(32, 16, 16), quick=(1200, 100, 300), full=(10_000, 500, 1000)
+    )
     ours, theirs = (None, None) if condition == SAME else halves()
     kind = "chirp" if condition == SOUNDS else "chat"
     first = make_data((kind,), scale, seed, ours, counts)

@@ -16,9 +16,9 @@ from torch import Tensor
 from avcore import metrics
 from avcore.audio import log_mel, set_level
 from avcore.papers.denseav.evaluation import encode, head_scores, heatmaps
-from avcore.papers.denseav.experiments import SAME, SOUNDS
+from avcore.papers.denseav.experiments import two_sets
 from avcore.papers.denseav.model import DenseAV
-from avcore.papers.denseav.scenes import CHIRP, KINDS, Data, Prompted, halves, join, make_data
+from avcore.papers.denseav.scenes import CHIRP, KINDS, Data, Prompted
 from avcore.papers.denseav.small import audible
 from avcore.papers.denseav.training import Clips
 from avcore.stage import AssetBank, Scene, SceneBatch, Source, Stage, render
@@ -43,8 +43,7 @@ def universal_threshold(model: DenseAV, val: Prompted) -> float:
     large = metrics.resize_maps(heatmaps(*encode(model, val.clips), model.heads),
                                 val.target.shape[-1])  # fmt: skip
     cuts = torch.linspace(0, max(large.max().item(), 1e-6), CUTS)
-    found = torch.stack([metrics.iou(large >= cut, val.target).mean() for cut in cuts])
-    return cuts[found.argmax()].item()
+    return metrics.best_threshold(large, val.target, cuts)
 
 
 def off_screen(prompted: Prompted) -> Tensor:
@@ -129,15 +128,7 @@ def visible(
 def two_kinds(condition: str, scale: str, seed: int) -> Data:
     """Two sets of scenes as `experiments.two_sets` makes them, with fewer scenes for a chapter."""
     counts = by_scale(scale, smoke=(32, 16, 16), quick=(900, 60, 200), full=(10_000, 500, 1000))
-    ours, theirs = (None, None) if condition == SAME else halves()
-    kind = "chirp" if condition == SOUNDS else "chat"
-    first = make_data((kind,), scale, seed, ours, counts)
-    second = make_data(("chirp",), scale, seed + 1000, theirs, counts)
-    return Data(
-        join([first.train, second.train]),
-        {"chat": first.val[kind], "chirp": second.val["chirp"]},
-        {"chat": first.test[kind], "chirp": second.test["chirp"]},
-    )
+    return two_sets(condition, scale, seed, counts)
 
 
 def senses_apart(
