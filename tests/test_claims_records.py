@@ -7,7 +7,16 @@ import os
 import pytest
 
 from avcore import claims as engine
-from avcore.claims import Gate, Side, is_current, load_record, load_records, recorded, registry
+from avcore.claims import (
+    Gate,
+    Side,
+    is_current,
+    load_record,
+    load_records,
+    recorded,
+    recorded_values,
+    registry,
+)
 from avcore.support import AvcoreError
 from tests.pretended import calls, changed, claim, files, run
 
@@ -345,3 +354,13 @@ def test_a_record_of_other_code_is_not_current(tmp_path, monkeypatch):
     run(tmp_path, 5)
     record = load_record("T1", "quick", tmp_path)
     assert record["verdict"] == "reproduced" and not is_current(record)
+
+
+def test_recorded_values_are_those_of_current_runs_in_the_order_of_the_seeds():
+    def made(variant, seed, **values):
+        return {"variant": variant, "seed": seed, "values": values}
+
+    runs = [made("a", 2, iou=0.2), made("b", 1, iou=0.9), made("a", 1, iou=0.1), made("a", 3, f=1)]
+    assert recorded_values({"stale": "", "runs": runs}, "a", "iou") == [0.1, 0.2]
+    assert recorded_values({"stale": "why", "runs": runs}, "a", "iou") == []
+    assert recorded_values(None, "a", "iou") == []

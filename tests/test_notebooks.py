@@ -15,6 +15,7 @@ CHAPTERS = Layout().chapters()
 PARAMETERS = {"scale": "quick", "seed": 0, "device": "auto"}
 SMOKE_SECONDS = 45  # three times the budget of 15 s, for machines with other work
 LARGEST_SOURCE = 300_000  # bytes
+COLUMNS = 84  # of code, more is cut off
 
 
 def source(chapter: str) -> nbformat.NotebookNode:
@@ -53,9 +54,18 @@ def test_it_opens_with_a_title_and_the_parameters(chapter: str) -> None:
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_colab_installs_the_library_in_one_line(chapter: str) -> None:
     lines = [line for cell in code_cells(source(chapter)) for line in cell.source.splitlines()]
-    for line in lines:
-        if "%pip" in line:
-            assert re.fullmatch(r' *%pip install -q "avcore\[[a-z,]+\] @ git\+https://\S+"', line)
+    installing = [number for number, line in enumerate(lines) if "%pip" in line]
+    assert len(installing) == 1
+    for number in installing:
+        assert re.fullmatch(r' *home = "git\+https://\S+"', lines[number - 1])
+        wanted = r' *%pip install -q "avcore\[[a-z,]+\] @ \{home\}"'  # IPython fills it in
+        assert re.fullmatch(wanted, lines[number])
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_code_fits_into_a_page(chapter: str) -> None:
+    lines = [line for cell in code_cells(source(chapter)) for line in cell.source.splitlines()]
+    assert [line for line in lines if len(line) > COLUMNS] == []
 
 
 @pytest.mark.notebooks

@@ -820,3 +820,16 @@ def test_a_block_of_other_shapes_is_an_error():
         viz.volume_block(picture, np.zeros((3, 2, 2)), mask=np.ones((4, 4), bool))
     with pytest.raises(AvcoreError, match="not finite"):
         viz.volume_block(picture, np.full((3, 2, 2), np.nan))
+
+
+def test_what_is_not_here_and_how_it_is_fetched():
+    assert "avcore data stamps" in str(viz.missing("photographs"))
+    assert "avcore data words" in str(viz.missing("words"))
+    with pytest.raises(AvcoreError, match="media"):
+        viz.missing("videos")
+
+
+def test_source_code_is_shown_as_it_stands():
+    shown = str(viz.source_code(outline.loops, outline.svg_path))
+    assert shown.startswith("```python\ndef loops(") and shown.endswith("\n```")
+    assert "\n\n\ndef svg_path(" in shown

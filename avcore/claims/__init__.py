@@ -13,6 +13,7 @@ from avcore.claims.record import (
     load_records,
     record_path,
     recorded,
+    recorded_values,
     results_folder,
 )
 from avcore.claims.registry import registry
@@ -44,6 +45,7 @@ __all__ = [
     "p_value",
     "record_path",
     "recorded",
+    "recorded_values",
     "registry",
     "reproduce",
     "results_folder",

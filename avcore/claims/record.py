@@ -48,6 +48,16 @@ def recorded(claim_id: str, scale: str, results_dir: str | Path | None = None) -
     return next((record for record in found if record is not None), None)
 
 
+def recorded_values(record: Record | None, variant: str, metric: str) -> list[float]:
+    """A value of a variant's runs, one per seed; none of a record that is missing or stale."""
+    runs = record["runs"] if record and not record["stale"] else ()
+    return [
+        run["values"][metric]
+        for run in sorted(runs, key=lambda run: run["seed"])
+        if run["variant"] == variant and metric in run["values"]
+    ]
+
+
 def load_records(
     scale: str,
     results_dir: str | Path | None = None,

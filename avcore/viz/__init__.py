@@ -20,7 +20,7 @@ from avcore.viz.scoreboard import claim_card, claim_summary, claim_table, noise_
 from avcore.viz.sound import spectrogram, waveform_plot
 from avcore.viz.tables import results_table, values_table
 from avcore.viz.view import Html, View
-from avcore.viz.words import Words, outcome, run_notice, verdict
+from avcore.viz.words import Words, missing, outcome, run_notice, source_code, verdict
 
 __all__ = [
     "Figure",
@@ -38,6 +38,7 @@ __all__ = [
     "gallery",
     "heatmaps",
     "map_grid",
+    "missing",
     "mode",
     "noise_table",
     "outcome",
@@ -45,6 +46,7 @@ __all__ = [
     "results_table",
     "run_notice",
     "scene_player",
+    "source_code",
     "spectrogram",
     "tinted",
     "training_curves",

@@ -10,7 +10,7 @@ import numpy as np
 from avcore.support import AvcoreError
 from avcore.viz.encode import as_pictures, finite, picture_uri, png_uri, to_numpy
 from avcore.viz.heatmaps import grey
-from avcore.viz.outline import svg_path
+from avcore.viz.outline import svg_outline
 from avcore.viz.theme import MAP_SCALE, colour_table
 from avcore.viz.view import Html, output, slider, text
 
@@ -128,14 +128,7 @@ def _sheets(picture: np.ndarray, volume: np.ndarray, marked: np.ndarray) -> str:
 
 def _flat(picture: np.ndarray, mask: np.ndarray | None) -> str:
     """The chosen slice over its picture in grey; block.js puts the slice in."""
-    outline = ""
-    if mask is not None:
-        height, width = mask.shape
-        path = svg_path(mask)
-        outline = (
-            f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">'
-            f'<path class="av-casing" d="{path}"/><path d="{path}"/></svg>'
-        )
+    outline = "" if mask is None else svg_outline(mask)
     return (
         f'<div class="av-flat"><img class="av-pixels" src="{picture_uri(grey(picture))}" '
         'alt="the picture in grey, under the chosen slice">'

@@ -12,7 +12,7 @@ from torch.nn import functional
 from avcore.support import AvcoreError
 from avcore.viz.encode import as_pictures, finite, jpeg_uri, to_numpy
 from avcore.viz.heatmaps import OPACITY, grey
-from avcore.viz.outline import svg_path
+from avcore.viz.outline import svg_outline
 from avcore.viz.theme import MAP_SCALE, colour_table
 from avcore.viz.view import Html, output, text
 
@@ -67,7 +67,7 @@ def map_grid(
     told = captions or [""] * count
     cells = []
     for i in range(count):
-        outline = "" if truth is None else _outline(truth[i])
+        outline = "" if truth is None else svg_outline(truth[i])
         tiles = [_tile(pictures[i], outline, told[i] or f"sample {i + 1}")]
         for name, each in named.items():
             hit = bool(marks[name][i]) if name in marks else None
@@ -151,15 +151,6 @@ def _resized(channels: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """(C, h, w) -> (C, *size), bilinear."""
     tensor = torch.from_numpy(np.ascontiguousarray(channels))[None]
     return functional.interpolate(tensor, size=tuple(size), mode="bilinear")[0].numpy()
-
-
-def _outline(mask: np.ndarray) -> str:
-    height, width = mask.shape
-    path = svg_path(mask)
-    return (
-        f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">'
-        f'<path class="av-casing" d="{path}"/><path d="{path}"/></svg>'
-    )
 
 
 def _tile(picture: np.ndarray, outline: str, alt: str, hit: bool | None = None) -> str:

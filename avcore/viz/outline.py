@@ -46,6 +46,16 @@ def _corners(path: np.ndarray) -> np.ndarray:
     return np.concatenate([corners, corners[:1]])
 
 
+def svg_outline(mask: np.ndarray) -> str:
+    """An SVG element with the outlines of a mask (H, W), each line over its casing."""
+    height, width = mask.shape
+    path = svg_path(mask)
+    return (
+        f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">'
+        f'<path class="av-casing" d="{path}"/><path d="{path}"/></svg>'
+    )
+
+
 def svg_path(mask: np.ndarray) -> str:
     """The outlines as the `d` of an SVG path whose unit is a pixel."""
     parts = []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
 from avcore.nn import pretrained
+from avcore.support import choose
 from avcore.viz.view import View, text
 
 
@@ -110,3 +112,22 @@ def run_notice(scale: str, seed: int) -> Words:
             "random weights stands in for it, so the results mean nothing."
         )
     return Words(f"Scale `{scale}`, seed {seed}: the results are real, on one seed.")
+
+
+MISSING = {
+    "photographs": "**The photographs are not on this computer.** `avcore data stamps` fetches "
+    "them where `apt` is (Debian, Ubuntu, Colab).",
+    "words": "**The photographs or the synthesiser's words are not on this computer.** "
+    "`avcore data stamps` and `avcore data words` fetch them where `apt` is.",
+}
+
+
+def missing(what: str = "photographs") -> Words:
+    """That "photographs" or "words" are not here, and how they are fetched."""
+    return Words(choose(MISSING, what, "kind of media"))
+
+
+def source_code(*objects: Any) -> Words:
+    """The library's own source text of functions and classes, as code in the page."""
+    text = "\n\n\n".join(inspect.getsource(each).rstrip() for each in objects)
+    return Words(f"```python\n{text}\n```")
