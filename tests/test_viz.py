@@ -732,6 +732,8 @@ def test_a_verdict_leads_with_the_numbers():
     few = {**record, "verdict": "not judged", "interval": None, "seeds": [1]}
     assert "(1 seed). Not judged" in str(viz.verdict(few, otherwise="Wait."))
     assert str(viz.verdict(None, otherwise="Wait.")).endswith("yet. Wait.")
+    stale = str(viz.verdict({**few, "stale": "They are of another design."}, otherwise="Wait."))
+    assert stale == "Claim X1 has earlier runs only. They are of another design. Wait."
 
 
 def test_an_outcome_says_what_was_found_with_its_numbers():

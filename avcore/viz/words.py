@@ -68,6 +68,8 @@ def _lead(record: Mapping[str, Any] | None) -> str:
     if not record:
         return "Nothing is recorded for this claim yet."
     name, judged, count = record["id"], record["verdict"], len(record["seeds"])
+    if record.get("stale"):
+        return f"Claim {name} has earlier runs only. {record['stale']}"
     if not count:
         return f"Claim {name}: nothing is recorded on this version of the experiment yet."
     ours, theirs = fmean(record["treatment_values"]), fmean(record["baseline_values"])
