@@ -242,7 +242,7 @@ def evaluate(
 def bench(
     as_json: Annotated[bool, typer.Option("--json", help="print a list of figures")] = False,
     only: Annotated[
-        str | None, typer.Option(help="one bench: stage, kernels, trials, build")
+        str | None, typer.Option(help="one bench: stage, kernels, features, trials, claims, build")
     ] = None,
 ) -> None:
     """Measure speed, read recorded quality, and set both beside their targets."""
