@@ -1,11 +1,10 @@
 """CSOL: which object is sounding, and which kind it is (Hu et al., NeurIPS 2020 and TPAMI 2021).
 
 `model`        the published networks of both stages
-`small`        both in one, on what a frozen eye has seen; `scenes` what it sees
-`dictionary`   what objects look like, by cluster, found without any label
-`losses`       of both stages; `training` the stages
-`evaluation`   solo and class-aware localisation, and what never listens
+`losses`       of stage two, and `training`, which lowers them
 `experiments`  claims C1 to C5
+
+Stage one, the object dictionary and the small network stand in `avcore.class_aware`.
 """
 
 from avcore.papers.csol.model import ClassAware, Localised, StageOne, StageTwo

@@ -10,50 +10,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from torch import Tensor
-from torch.nn import functional
-
 from avcore import metrics
-from avcore.metrics.clusters import Matching
-from avcore.nn import pretrained
-from avcore.papers.csol import evaluation
-from avcore.papers.csol.dictionary import build_dictionary
-from avcore.papers.csol.scenes import Scenes, draw
-from avcore.papers.csol.small import SmallCSOL
-from avcore.papers.csol.training import (
+from avcore.class_aware import evaluation
+from avcore.class_aware.dictionary import build_dictionary
+from avcore.class_aware.network import SmallLocaliser
+from avcore.class_aware.scenes import Scenes, make_data
+from avcore.class_aware.solos import (
     StageOneResult,
     features_under,
+    match,
+    nearest,
     stage_one,
-    stage_two,
+    train_config,
 )
-from avcore.stage import AssetBank, ProceduralBank
+from avcore.nn import pretrained
+from avcore.papers.csol.training import stage_two
+from avcore.stage import ProceduralBank
 from avcore.support import Splits, by_scale, choose
 from avcore.training import TrainConfig
-
-
-def make_data(kind: str, scale: str, seed: int, bank: AssetBank | None = None) -> Splits[Scenes]:
-    """Scenes of a kind to learn from, to choose on and to be measured on."""
-    counts = by_scale(scale, smoke=(32, 16, 16), quick=(1500, 200, 300), full=(20_000, 500, 1000))
-    workers = by_scale(scale, smoke=0, quick=2, full=8)
-    train, val, test = (
-        draw(kind, split, count, seed, bank, workers)
-        for split, count in zip(("train", "val", "test"), counts, strict=True)
-    )
-    return Splits(train, val, test)
-
-
-def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
-    """The correspondence of stage one; `second_config` has stage two."""
-    return TrainConfig(
-        steps=by_scale(scale, smoke=4, quick=400, full=4000),
-        batch_size=by_scale(scale, smoke=16, quick=64, full=64),
-        learning_rate=2e-3,
-        weight_decay=1e-3,
-        warmup=by_scale(scale, smoke=1, quick=30, full=200),
-        clip_norm=1.0,
-        seed=seed,
-        device=device,
-    )
 
 
 def second_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
@@ -95,20 +69,6 @@ def first_stage(
     return stage_one(
         solos, clusters, config, variant.rounds, variant.loss, variant.pool, **fit_args
     )
-
-
-def match(model: SmallCSOL, entries: Tensor, solos: Scenes, classes: int) -> Matching:
-    """The class of each cluster (K,), by held-out solos; see `metrics.match_clusters`."""
-    return metrics.match_clusters(
-        nearest(model, entries, solos), solos.label(), len(entries), classes
-    )
-
-
-def nearest(model: SmallCSOL, entries: Tensor, solos: Scenes) -> Tensor:
-    """The entry of the dictionary that the object of each solo resembles most, (N,)."""
-
-    found = functional.normalize(features_under(model, solos), dim=1)
-    return (found @ functional.normalize(entries, dim=1).T).argmax(1)
 
 
 def solo_experiment(variant: str, seed: int, scale: str, device: str = "auto") -> dict[str, float]:
@@ -182,7 +142,7 @@ def _first(name: str, seed: int, scale: str, device: str) -> StageOneResult:
 
 
 @lru_cache(maxsize=32)
-def _second(name: str, seed: int, scale: str, device: str) -> SmallCSOL:
+def _second(name: str, seed: int, scale: str, device: str) -> SmallLocaliser:
     config = replace(second_config(scale, seed, device), progress=False)
     mixtures = _data("synthetic", seed, scale).train
     first = _first("alternating" if name in FILTERS else name, seed, scale, device)

@@ -1,147 +1,30 @@
-"""The two stages: single sources until objects have kinds, then mixtures of several.
-
-Deviation: localisation and classification are lowered together in the rounds of alternation.
-"""
+"""Stage two: mixtures of several sources, of which the dictionary knows the kinds."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from avcore import metrics
-from avcore.nn.losses import info_nce, pair_bce
+from avcore.class_aware.network import SmallLocaliser
+from avcore.class_aware.scenes import Scenes
+from avcore.class_aware.solos import Heard
 from avcore.nn.pictures import mirror_at_random
-from avcore.papers.csol.dictionary import ObjectDictionary, build_dictionary, object_features
 from avcore.papers.csol.losses import LOCATION, distribution_loss, location_loss
-from avcore.papers.csol.scenes import Scenes
-from avcore.papers.csol.small import SmallCSOL
-from avcore.support import choose
-from avcore.training import History, TrainConfig, fit, predict, seeded, shuffled
+from avcore.training import History, TrainConfig, fit, predict, shuffled
 
-LOSSES = {"infonce": info_nce, "bce": pair_bce}
-POOLS: dict[str, Callable[[Tensor], Tensor]] = {
-    "max": lambda volume: volume.amax((2, 3)),
-    "attention": lambda volume: (volume.flatten(2).softmax(-1) * volume.flatten(2)).sum(-1),
-}
-UNDER = ("map", "truth", "picture")  # where the features of an object are averaged
 POOLED = 4.0  # sharpens the means of the class maps before their softmax
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What the stages may learn from: pictures, sounds, and a pseudo-label each (-1: none yet).
-
-    In stage two the label may be the logits of the clusters that are said to sound, (N, K).
-    """
-
-    seen: Tensor
-    mel: Tensor
-    label: Tensor
-
-    @classmethod
-    def of(cls, scenes: Scenes, label: Tensor | None = None) -> Heard:
-        unknown = torch.full((len(scenes),), -1)
-        return cls(scenes.seen, scenes.mel, unknown if label is None else label)
-
-
-@dataclass(frozen=True)
-class StageOneResult:
-    """The trained network, its dictionary, and the labels and losses of each round."""
-
-    model: SmallCSOL
-    dictionary: ObjectDictionary
-    rounds: list[Tensor]  # pseudo-labels (N,) after each round, the first before any class
-    histories: list[History]
-
-
-def stage_one(
-    scenes: Scenes,
-    clusters: int,
-    config: TrainConfig,
-    rounds: int = 1,
-    loss: str = "bce",
-    pool: str = "max",
-    **fit_args,
-) -> StageOneResult:
-    """Correspondence on single sources, then `rounds` of clustering and classification.
-
-    `config.steps` are those of the correspondence alone; each round adds half of them, in which
-    localisation and the classification of the pseudo-labels are lowered together. 0 rounds leave
-    the classification out (the dictionary is made all the same).
-
-    `loss` is one of `LOSSES`. `pool` says how a map becomes one score: "max", or "attention", the
-    mean over places weighted by the softmax of the map (Senocak et al., CVPR 2018).
-    """
-    function, pooled = choose(LOSSES, loss, "loss"), choose(POOLS, pool, "pooling")
-    with seeded(config.seed):
-        model = SmallCSOL(clusters)
-
-    def loss_fn(model: nn.Module, batch: Heard) -> dict[str, Tensor]:
-        out = model(mirror_at_random(batch.seen), batch.mel, pairs=True)
-        location = function(pooled(out.volume))
-        # every weight wants a gradient, also those of heads that have no label yet
-        nothing = 0 * (out.v_logits.sum() + out.a_logits.sum())
-        if (batch.label < 0).any():
-            return {"loss": location + nothing, "location": location}
-        classes = functional.cross_entropy(out.v_logits, batch.label)
-        classes = classes + functional.cross_entropy(out.a_logits, batch.label)
-        return {"loss": location + classes, "location": location, "classes": classes}
-
-    first = Heard.of(scenes)
-    histories = [fit(model, loss_fn, shuffled(first, config), config, **fit_args)]
-    found = find_objects(model, scenes, clusters, config.seed)
-    labels = [found.labels]
-    for number in range(rounds):
-        short = replace(config, steps=max(config.steps // 2, 1), seed=config.seed + number + 1)
-        with seeded(short.seed):  # the heads begin anew, since clusters have no fixed numbers
-            for head in (model.v_class_layer, model.a_class_layer):
-                torch.nn.init.normal_(head.weight, std=0.01)
-                torch.nn.init.zeros_(head.bias)
-        batches = shuffled(Heard.of(scenes, found.labels), short)
-        histories.append(fit(model, loss_fn, batches, short, **fit_args))
-        if number + 1 < rounds:
-            found = find_objects(model, scenes, clusters, config.seed)
-            labels.append(found.labels)
-    return StageOneResult(model, found, labels, histories)
-
-
-def find_objects(
-    model: SmallCSOL, scenes: Scenes, clusters: int, seed: int = 0
-) -> ObjectDictionary:
-    """The dictionary of what sounds in scenes of a single source."""
-    return build_dictionary(features_under(model, scenes), clusters, seed)
-
-
-def features_under(model: SmallCSOL, scenes: Scenes, where: str = "map") -> Tensor:
-    """Object features (N, 152), averaged under the sounding map, the true mask, or everywhere.
-
-    `where` is "map", "truth" or "picture".
-    """
-    choose(UNDER, where, "place")
-
-    def function(model: nn.Module, batch: Scenes) -> Tensor:
-        out = model(batch.seen, batch.mel)
-        masks = metrics.resize_maps(batch.target().float(), out.objects.shape[-1])
-        maps = {"map": out.av_logits, "truth": masks, "picture": torch.zeros_like(masks)}
-        return object_features(out.objects, maps[where])
-
-    return predict(model, scenes, function)
-
-
 def stage_two(
-    start: SmallCSOL,
+    start: SmallLocaliser,
     dictionary: Tensor | None,
     scenes: Scenes,
     config: TrainConfig,
     silent_filter: str = "soft",
     told: Tensor | None = None,
     **fit_args,
-) -> tuple[SmallCSOL, History]:
+) -> tuple[SmallLocaliser, History]:
     """From the network of stage one: what is seen to sound shall be what is heard.
 
     The sound's classes are told by `start`, which stays as it is, or by `told`, the logits of the

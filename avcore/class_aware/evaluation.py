@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from avcore import metrics
+from avcore.class_aware.scenes import SIZE, Scenes
 from avcore.metrics import baselines
-from avcore.papers.csol.scenes import SIZE, Scenes
 from avcore.training import predict
 
 TEMPERATURE = 3.0  # of the softmax over classes, in the test alone

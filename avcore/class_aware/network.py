@@ -1,9 +1,10 @@
-"""CSOL small enough for two cores: both stages in one network, on what a frozen eye has seen.
+"""CSOL's network small enough for two cores, on what a frozen eye has seen; IEr starts from it.
 
-Deviations from the published networks: the eye (EfficientNet-Lite0) stays as it is, so that the
-dictionary and the class maps are made of its standardised features; the two streams end in batch
-normalisation, so that cosines spread from the first step; embeddings are averaged over 3×3 places;
-class maps are cosines with the dictionary less its mean, instead of raw products.
+Both stages are in one network. Deviations from the published networks: the eye (EfficientNet-Lite0)
+stays as it is, so that the dictionary and the class maps are made of its standardised features; the
+two streams end in batch normalisation, so that cosines spread from the first step; embeddings are
+averaged over 3×3 places; class maps are cosines with the dictionary less its mean, instead of raw
+products.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Output(NamedTuple):
         return self.av_logits.sigmoid()
 
 
-class SmallCSOL(nn.Module):
+class SmallLocaliser(nn.Module):
     """Where the sound comes from, and, with an object dictionary, from which kind of object.
 
     Parameters
@@ -89,16 +90,15 @@ class SmallCSOL(nn.Module):
         pairs
             Whether every sound is looked for in every picture.
         """
-        objects = self.norm(seen.float())
-        visual, heard = self.visual_net(objects), self.audio_net(mel)
-        places = functional.normalize(self.embed_v(visual), dim=1)
-        sound = functional.normalize(self.embed_a(heard), dim=1)
-        av_logits = self._logits(torch.einsum("bchw,bc->bhw", places, sound))
+        objects, visual, places = self.look(seen)
+        heard = self.audio_net(mel)
+        sound = self.embed_sound(heard)
+        av_logits = self.location_logits(torch.einsum("bchw,bc->bhw", places, sound))
         volume = class_maps = None
         if pairs:
-            volume = self._logits(torch.einsum("ac,vchw->avhw", sound, places))
+            volume = self.location_logits(torch.einsum("ac,vchw->avhw", sound, places))
         if dictionary is not None:
-            class_maps = self._class_maps(objects, dictionary)
+            class_maps = self.object_maps(objects, dictionary)
             class_maps = class_maps * sounding(av_logits.sigmoid(), silent_filter)[:, None]
         return Output(
             objects,
@@ -111,10 +111,22 @@ class SmallCSOL(nn.Module):
             class_maps,
         )
 
-    def _logits(self, cosine: Tensor) -> Tensor:
+    def look(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of what the eye saw: standardised, as features (B, 128, h, w), and as unit embeddings."""
+        objects = self.norm(seen.float())
+        visual = self.visual_net(objects)
+        return objects, visual, functional.normalize(self.embed_v(visual), dim=1)
+
+    def embed_sound(self, heard: Tensor) -> Tensor:
+        """Unit embeddings (N, 128) of sounds' features (N, 128)."""
+        return functional.normalize(self.embed_a(heard), dim=1)
+
+    def location_logits(self, cosine: Tensor) -> Tensor:
+        """Logits of "the sound comes from here" of cosines, of any shape."""
         return self.log_scale.exp().clamp(max=50) * cosine + self.bias
 
-    def _class_maps(self, objects: Tensor, dictionary: Tensor) -> Tensor:
+    def object_maps(self, objects: Tensor, dictionary: Tensor) -> Tensor:
+        """Logits (B, K, h, w) of "this looks like entry k", of standardised features."""
         wanted = (self.v_class_layer.out_features, SEEN)
         if dictionary.shape != wanted:
             raise AvcoreError(f"the dictionary wants shape {wanted}, got {tuple(dictionary.shape)}")

@@ -1,4 +1,4 @@
-"""What chapters 20 and 21 do with scenes and networks that the experiments of the claims do not."""
+"""What chapters 20 to 31 do with scenes and networks that the experiments of the claims do not."""
 
 from __future__ import annotations
 
@@ -11,25 +11,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avcore.audio import log_mel
-from avcore.papers.csol.dictionary import CUT, picked_out
-from avcore.papers.csol.scenes import KINDS, SIZE, Scenes
-from avcore.stage import AssetBank, SceneConfig, Stage, render
-from avcore.support import AvcoreError, choose
+from avcore.class_aware.dictionary import CUT, picked_out
+from avcore.class_aware.scenes import SIZE, Scenes, scenes_of
+from avcore.stage import AssetBank
+from avcore.support import AvcoreError
 
 DIM = 0.25  # of the brightness of what a crop leaves out
-
-
-def stage_of(kind: str, seed: int = 0, bank: AssetBank | None = None, **changes) -> Stage:
-    """The stage that draws scenes of a kind; `changes` are fields of its configuration."""
-    config: SceneConfig = choose(KINDS, kind, "kind of scene")
-    return Stage(replace(config, **changes), bank, seed)
 
 
 def pictures(
     kind: str, split: str, count: int, seed: int = 0, bank: AssetBank | None = None
 ) -> Tensor:
     """The pictures of the first scenes that `scenes.draw` gives, (N, 3, 128, 128) uint8."""
-    return render(stage_of(kind, seed, bank), split, count).frames[:, 0].contiguous()
+    return scenes_of(kind, split, count, seed, bank).frames[:, 0].contiguous()
 
 
 def hearing(scenes: Scenes, mel: Tensor) -> Scenes:
