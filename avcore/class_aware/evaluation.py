@@ -1,7 +1,7 @@
-"""What CSOL is measured by: solo localisation, class-aware localisation, and what never listens.
+"""What CSOL and IEr are measured by, and what never listens.
 
-Source: the public code's `tools.py` and `eval.py`. Deviation: where a solo's map is cut is chosen
-on validation scenes for every network, not fixed at a tenth of the maximum.
+Source: `tools.py` and `eval.py` of CSOL's public code. Deviation: where a solo's map is cut is
+chosen on validation scenes for every network, not fixed at a tenth of the maximum.
 """
 
 from __future__ import annotations
@@ -105,6 +105,73 @@ def object_hits(maps: Tensor, scenes: Scenes, sounding: bool) -> Tensor:
     of_class = maps[which, scenes.class_id[which, number]]
     large = metrics.resize_maps(of_class, SIZE)
     return metrics.pointing(large, scenes.masks[which, number])
+
+
+def object_peaks(maps: Tensor, scenes: Scenes) -> Tensor:
+    """The greatest value of each object's class map, and of sources off screen, (N, S).
+
+    Maps are (N, classes, h, w); NaN where there is nothing.
+    """
+    ids = torch.maximum(scenes.class_id, scenes.offscreen)
+    peaks = maps.amax((2, 3)).gather(1, ids.clamp(min=0))
+    return torch.where(ids >= 0, peaks, torch.nan)
+
+
+def found_objects(maps: Tensor, scenes: Scenes) -> Tensor:
+    """Which objects are found, (N, S) bool.
+
+    An object that sounds is found when the peak of its class's map lies on it, and stands above
+    the peaks of all silent objects' classes in the same map. What never listens puts a given one
+    of two sounding objects above two silent ones in a third of the scenes.
+    """
+    peaks = object_peaks(maps, scenes)
+    sounds = (scenes.class_id >= 0) & scenes.sounding
+    silent = (scenes.class_id >= 0) & ~scenes.sounding
+    quiet = torch.where(silent, peaks, -torch.inf).amax(1, keepdim=True)
+    on_it = torch.zeros_like(sounds)
+    on_it[sounds.nonzero(as_tuple=True)] = object_hits(maps, scenes, True) > 0.5
+    return sounds & on_it & (peaks > quiet)
+
+
+def loudest(scenes: Scenes) -> Tensor:
+    """The first object of each scene that sounds, (N, S) bool; see `scenes.Kind.gap_db`."""
+    sounds = (scenes.class_id >= 0) & scenes.sounding
+    return sounds & (sounds.cumsum(1) == 1)
+
+
+def by_loudness(maps: Tensor, scenes: Scenes) -> dict[str, float]:
+    """How often the objects of each scene are found: "loud", and the others, "quiet"."""
+    found, loud = found_objects(maps, scenes), loudest(scenes)
+    quiet = (scenes.class_id >= 0) & scenes.sounding & ~loud
+    return {"loud": _share(found[loud]), "quiet": _share(found[quiet])}
+
+
+def best_peak(sounding: Tensor, silent: Tensor) -> float:
+    """The threshold that tells best what sounds, of the peaks of sounding and of silent objects.
+
+    It has the greatest mean of two shares: of the sounding that reach it, and of the silent that
+    do not.
+    """
+    cuts = torch.cat([sounding, silent]).unique()
+    below = [
+        torch.searchsorted(each.sort().values, cuts) / len(each) for each in (sounding, silent)
+    ]
+    return cuts[(below[1] - below[0]).argmax()].item()
+
+
+def lit(peaks: Tensor, scenes: Scenes, threshold: float) -> dict[str, float]:
+    """Whose peaks reach a threshold: "sounding" and "silent" objects in view, and "off_screen".
+
+    The last are the false activations: the share of classes that are heard, are not in view, and
+    light up all the same. NaN where the scenes have none.
+    """
+    reached = (peaks >= threshold).double()
+    in_view = scenes.class_id >= 0
+    return {
+        "sounding": reached[in_view & scenes.sounding].mean().item(),
+        "silent": reached[in_view & ~scenes.sounding].mean().item(),
+        "off_screen": reached[scenes.offscreen >= 0].mean().item(),
+    }
 
 
 def agnostic(av_logits: Tensor, scenes: Scenes, classes: int) -> dict[str, float]:

@@ -1,0 +1,99 @@
+"""What IEr's text leaves open, and what the book decided."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Choice(NamedTuple):
+    """One decision: what was open, what was chosen, why, and what else was tried.
+
+    Trials were judged on validation scenes of one seed alone.
+    """
+
+    open: str
+    chosen: str
+    why: str
+    tried: str
+
+
+CHOICES = (
+    Choice(
+        "stage one",
+        "CSOL's, with one round of pseudo-labels; one negative picture for each sound",
+        "the paper says that it follows CSOL; both then start from the same network",
+        "nothing else",
+    ),
+    Choice(
+        "shape of the identifier's MLP (“512-128-128”)",
+        "hidden layers of 512 and 128, then a step of 128 for each class",
+        "the widths can be read in several ways; this one gives K steps",
+        "the same step for all classes: worse, the more the louder the other sound is",
+    ),
+    Choice(
+        "what “mid-level” features are",
+        "maps of the ear's last convolution, pooled by maximum and mean",
+        "the last features before anything is said about classes",
+        "the ear's output: no difference",
+    ),
+    Choice(
+        "what trains besides the MLP",
+        "the ear as well, from where stage one left it; prototypes stay",
+        "the public notes speak of a feature extractor that learns with the steps",
+        "nothing else",
+    ),
+    Choice(
+        "scale of the cosine before the BCE",
+        "a learned scale and bias",
+        "a cosine alone cannot reach the probabilities 0 and 1",
+        "nothing else",
+    ),
+    Choice(
+        "levels in mixtures",
+        "the first at 0 dB, the others 0 to 20 dB below it, added in power",
+        "the paper's subject is unequal volumes, and names no levels",
+        "equal levels: much worse at 20 dB",
+    ),
+    Choice(
+        "the curriculum's course",
+        "the share of mixtures grows linearly; two sources in the first half, up to four then",
+        "only the end points are given",
+        "a constant share of 0.5: worse at 20 dB; of 0.9: as good",
+    ),
+    Choice(
+        "what the class maps are before the filters",
+        "a softmax over the cosines with the dictionary's entries less their mean",
+        "maps of absent classes become small, which the off-screen filter needs",
+        "a sigmoid of each: more silent objects light up",
+    ),
+    Choice(
+        "whether the identifier's answer enters the class-specific maps",
+        "it multiplies them: a class must be heard, and heard here",
+        "the location alone leaves much of what is silent",
+        "the location alone: fewer of the objects that sound are told from silent ones",
+    ),
+    Choice(
+        "whether the off-screen filter works in the test",
+        "it multiplies the maps there too",
+        "a map has a greatest value somewhere even if its object is out of view",
+        "only in the training: most sounds off screen still light something up",
+    ),
+    Choice(
+        "thresholds of the five masks",
+        "half of the maximum; half of 1 for the fixed one; the plain mean for “batch mean”",
+        "no values are given",
+        "nothing else",
+    ),
+    Choice(
+        "how much of the picture must be inside the mask",
+        "a twentieth counts as wholly in view",
+        "without a limit the filter measures how large an object is",
+        "no limit: large objects outshine small ones",
+    ),
+    Choice(
+        "training of the referrer",
+        "the KL divergence, and half of stage one's loss on solos; a third of the usual rate",
+        "with the divergence alone the maps grow and pointing falls",
+        "the divergence alone; CSOL's location loss on the mixtures; the usual rate: all worse",
+    ),
+)
