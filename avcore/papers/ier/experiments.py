@@ -28,7 +28,7 @@ from avcore.stage import ProceduralBank
 from avcore.support import Splits, by_scale, choose
 from avcore.training import TrainConfig
 
-PAIRS = ("one class", "two classes")
+PAIRS = {"one_class": "one class", "two_classes": "two classes"}  # values, and kinds of scene
 CONDITIONS = ("equal", "10 dB", "20 dB", "off screen")
 EVEN = Curriculum(gap_db=0.0)
 
@@ -123,8 +123,9 @@ def referrer_experiment(
     other so many dB below "quiet@10" and "quiet@20"; see `class_aware.evaluation.found_objects`.
     At equal volumes too "pointing", "ciou@0.3", "auc", "nsa", "cap" and "piap". With a sound from
     off screen in every scene "sounding", "silent" and "off_screen" (the false activations) as in
-    `class_aware.evaluation.lit`, at the threshold that is best on validation scenes. "one class"
-    and "two classes": pointing at the one of two objects that sounds, if they are of one class or
+    `class_aware.evaluation.lit`, at the threshold that is best on validation scenes;
+    "in_view_accuracy" is the mean of the first and of what is left of the last. "one_class"
+    and "two_classes": pointing at the one of two objects that sounds, if they are of one class or
     of two. Of what never listens "trivial_ciou@0.3", and "chance_found", a third.
     """
     pretrained.check(scale)
@@ -145,13 +146,18 @@ def referrer_experiment(
         [_scenes(where, "val", seed, scale) for where in CONDITIONS],
     )
     peaks = shared.object_peaks(tested["off screen"], test["off screen"])
-    pairs = {kind: (maps(kind, "test"), _scenes(kind, "test", seed, scale)) for kind in PAIRS}
+    lit = shared.lit(peaks, test["off screen"], cut)
+    pairs = {
+        name: (maps(kind, "test"), _scenes(kind, "test", seed, scale))
+        for name, kind in PAIRS.items()
+    }
     return {
         **by_volume["equal"],
         "quiet@10": by_volume["10 dB"]["quiet"],
         "quiet@20": by_volume["20 dB"]["quiet"],
         **localisation(tested["equal"], test["equal"]),
-        **shared.lit(peaks, test["off screen"], cut),
+        **lit,
+        "in_view_accuracy": (lit["sounding"] + 1 - lit["off_screen"]) / 2,
         **{name: shared.object_hits(*pairs[name], True).mean().item() for name in PAIRS},
         "trivial_ciou@0.3": trivial["ciou@0.3"],
         "chance_found": 1 / 3,

@@ -95,15 +95,9 @@ def middle_features(ear: SoundStream, mel: Tensor) -> Tensor:
 def prototypes_of(features: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Means (K, C) of features (N, C) of unit length, by label (N,).
 
-    Raises
-    ------
-    AvcoreError
-        When a class has no sample: it could not be told from silence.
+    Zeros for a class without a sample: no feature resembles it, and it is never heard.
     """
-    counts = torch.bincount(labels, minlength=classes)
-    if (counts == 0).any():
-        empty = (counts == 0).nonzero().flatten().tolist()
-        raise AvcoreError(f"no sound has the label {', '.join(map(str, empty))}")
+    counts = torch.bincount(labels, minlength=classes).clamp(min=1)
     sums = features.new_zeros(classes, features.shape[1])
     sums.index_add_(0, labels, functional.normalize(features, dim=1))
     return sums / counts[:, None]
