@@ -77,20 +77,12 @@ def stage_one(
     `loss` is one of `LOSSES`. `pool` says how a map becomes one score: "max", or "attention", the
     mean over places weighted by the softmax of the map (Senocak et al., CVPR 2018).
     """
-    function, pooled = choose(LOSSES, loss, "loss"), choose(POOLS, pool, "pooling")
+    choose(LOSSES, loss, "loss"), choose(POOLS, pool, "pooling")
     with seeded(config.seed):
         model = SmallLocaliser(clusters)
 
     def loss_fn(model: nn.Module, batch: Heard) -> dict[str, Tensor]:
-        out = model(mirror_at_random(batch.seen), batch.mel, pairs=True)
-        location = function(pooled(out.volume))
-        # every weight wants a gradient, also those of heads that have no label yet
-        nothing = 0 * (out.v_logits.sum() + out.a_logits.sum())
-        if (batch.label < 0).any():
-            return {"loss": location + nothing, "location": location}
-        classes = functional.cross_entropy(out.v_logits, batch.label)
-        classes = classes + functional.cross_entropy(out.a_logits, batch.label)
-        return {"loss": location + classes, "location": location, "classes": classes}
+        return solo_loss(model, batch, loss, pool)
 
     first = Heard.of(scenes)
     histories = [fit(model, loss_fn, shuffled(first, config), config, **fit_args)]
@@ -98,16 +90,40 @@ def stage_one(
     labels = [found.labels]
     for number in range(rounds):
         short = replace(config, steps=max(config.steps // 2, 1), seed=config.seed + number + 1)
-        with seeded(short.seed):  # the heads begin anew, since clusters have no fixed numbers
-            for head in (model.v_class_layer, model.a_class_layer):
-                torch.nn.init.normal_(head.weight, std=0.01)
-                torch.nn.init.zeros_(head.bias)
+        with seeded(short.seed):
+            begin_heads(model)
         batches = shuffled(Heard.of(scenes, found.labels), short)
         histories.append(fit(model, loss_fn, batches, short, **fit_args))
         if number + 1 < rounds:
             found = find_objects(model, scenes, clusters, config.seed)
             labels.append(found.labels)
     return StageOneResult(model, found, labels, histories)
+
+
+def solo_loss(
+    model: nn.Module, batch: Heard, loss: str = "bce", pool: str = "max"
+) -> dict[str, Tensor]:
+    """What stage one minimises: "location", and "classes" where there are pseudo-labels.
+
+    `loss` is one of `LOSSES` and `pool` one of `POOLS`; pictures are mirrored at random.
+    """
+    function, pooled = choose(LOSSES, loss, "loss"), choose(POOLS, pool, "pooling")
+    out = model(mirror_at_random(batch.seen), batch.mel, pairs=True)
+    location = function(pooled(out.volume))
+    # every weight wants a gradient, also those of heads that have no label yet
+    nothing = 0 * (out.v_logits.sum() + out.a_logits.sum())
+    if (batch.label < 0).any():
+        return {"loss": location + nothing, "location": location}
+    classes = functional.cross_entropy(out.v_logits, batch.label)
+    classes = classes + functional.cross_entropy(out.a_logits, batch.label)
+    return {"loss": location + classes, "location": location, "classes": classes}
+
+
+def begin_heads(model: SmallLocaliser) -> None:
+    """Let the class heads begin anew, since clusters have no fixed numbers."""
+    for head in (model.v_class_layer, model.a_class_layer):
+        torch.nn.init.normal_(head.weight, std=0.01)
+        torch.nn.init.zeros_(head.bias)
 
 
 def find_objects(

@@ -19,11 +19,12 @@ from avcore.training.predict import evaluating, predict
 from avcore.training.runs import Trained, evaluate_task, load_task, train_task
 from avcore.training.sampler import Ordered, Shuffled, shuffled
 from avcore.training.seeds import seeded, step_seed
-from avcore.training.task import Phase, Preset, Reading, Task, configure
+from avcore.training.task import Parts, Phase, Preset, Reading, Task, configure
 
 __all__ = [
     "History",
     "Ordered",
+    "Parts",
     "Phase",
     "Preset",
     "Reading",

@@ -10,16 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import distributed, nn
 
 from avcore.support import AvcoreError, CheckpointError, choose
 from avcore.training import checkpoint
 from avcore.training.config import pick_device
 from avcore.training.keep import History
+from avcore.training.launch import is_main_process
 from avcore.training.loop import fit
+from avcore.training.predict import device_of
 from avcore.training.sampler import Ordered, count_samples, shuffled
+from avcore.training.seeds import seeded
 from avcore.training.settings import changed
-from avcore.training.task import Phase, Preset, Reading, Task, configure
+from avcore.training.task import Parts, Phase, Preset, Reading, Task, configure
 
 
 @dataclass
@@ -41,7 +44,8 @@ def train_task(
 
     With the setting `checkpoint` the training goes on where it stopped, whichever phase that was,
     and keeps the best weights in `best_path(checkpoint)`. A phase before the last has a checkpoint
-    of its own, `CHECKPOINT.PHASE`; it is over where that of a later one is there.
+    of its own, `CHECKPOINT.PHASE`; it is over where a later one has begun. What a phase noted at
+    its beginning is kept in `begun_path` of its checkpoint.
 
     Raises
     ------
@@ -56,23 +60,26 @@ def train_task(
     pick_device(run.phases[-1].config.device)
     model = task.build(run.network, run.phases[0].config.seed)
     train, val = (task.data(run.data, root, split, reading) for split in ("train", "val"))
-    loader = Ordered(val, task.batch, reading.workers)
+    loader = _in_order(task, val, reading)
     identity = {"task": task.name, "preset": preset, **_network_of(model, run), **asdict(run.data)}
-    identity |= {"samples": count_samples(train)}
-    trained, phases = Trained(model), _phases(run, count_samples(train))
+    identity |= {"samples": _counts(train)}
+    trained, phases = Trained(model), _phases(run, train)
     for number, phase in enumerate(phases):
         config, last = phase.config, phase is phases[-1]
         task.prepare(model, phase.recipe)
         if not any(_begun(later) for later in phases[number + 1 :]):
+            known = {**identity, "phase": phase.name, **asdict(phase.recipe)}
+            notes = _begin(task, model, train, phase, known)
+            lesson = task.lesson(train, notes, phase)
             trained.histories[phase.name] = fit(
                 model,
                 partial(_loss, task, phase.recipe),
-                shuffled(train, config, workers=reading.workers),
+                lesson if callable(lesson) else shuffled(lesson, config, workers=reading.workers),
                 config,
                 evaluate=partial(_scores, task, loader) if last else None,
                 evaluate_every=config.checkpoint_every,
                 best=task.best if last else None,
-                identity={**identity, "phase": phase.name, **asdict(phase.recipe)},
+                identity=known,
             )
         identity |= _past(phase)
     return trained
@@ -119,7 +126,7 @@ def evaluate_task(
             choose([part.name for part in fields(options)], key, "key of the data")
         options = changed(options, settings or {})
     data = task.data(options, root, split, reading)
-    return task.evaluate(model.to(place).eval(), Ordered(data, task.batch, reading.workers))
+    return task.evaluate(model.to(place).eval(), _in_order(task, data, reading))
 
 
 def load_task(task: Task, path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -155,9 +162,27 @@ def _path_fields(network: Any) -> list[str]:
     return [part.name for part in fields(network) if "Path" in str(part.type)]
 
 
-def _phases(run: Preset, samples: int) -> list[Phase]:
+def _in_order(task: Task, data: Any, reading: Reading) -> Any:
+    """The loader of data, or one of each part."""
+    if isinstance(data, Parts):
+        return {name: _in_order(task, part, reading) for name, part in data.items()}
+    return Ordered(data, task.batch, reading.workers)
+
+
+def _counts(data: Any) -> Any:
+    """How many samples there are, or of each part."""
+    if isinstance(data, Parts):
+        return {name: count_samples(part) for name, part in data.items()}
+    return count_samples(data)
+
+
+def _phases(run: Preset, data: Any) -> list[Phase]:
     """The phases with their steps and the checkpoint of each."""
-    return [_phase(phase, samples, phase is run.phases[-1]) for phase in run.phases]
+    found = []
+    for phase in run.phases:
+        samples = count_samples(data[phase.part] if isinstance(data, Parts) else data)
+        found.append(_phase(phase, samples, phase is run.phases[-1]))
+    return found
 
 
 def _phase(phase: Phase, samples: int, last: bool) -> Phase:
@@ -170,8 +195,54 @@ def _phase(phase: Phase, samples: int, last: bool) -> Phase:
     return replace(phase, config=config)
 
 
+def begun_path(checkpoint: str | Path) -> Path:
+    """Where it is kept what a phase with this checkpoint noted when it began; see `Task.begin`."""
+    return Path(f"{checkpoint}.begun")
+
+
 def _begun(phase: Phase) -> bool:
-    return phase.config.checkpoint is not None and Path(phase.config.checkpoint).exists()
+    path = phase.config.checkpoint
+    return path is not None and (Path(path).exists() or begun_path(path).exists())
+
+
+def _begin(task: Task, model: nn.Module, data: Any, phase: Phase, identity: dict[str, Any]) -> Any:
+    """The notes of a phase; its model is then as it is at the phase's beginning.
+
+    Where several processes train together, all have those of the first.
+    """
+    checkpoint_of, seed = phase.config.checkpoint, phase.config.seed
+    path = None if checkpoint_of is None else begun_path(checkpoint_of)
+    plain = {name: str(v) if isinstance(v, Path) else v for name, v in identity.items()}
+    settings = {**plain, "seed": seed}
+    if path is not None and path.exists():
+        content = checkpoint.read(path)
+        if not {"model", "notes"} <= set(content):
+            raise CheckpointError(f"{path} is damaged: a part of it is missing")
+        if differing := _differing(content.get("settings", {}), settings):
+            raise CheckpointError(
+                f"{path} is of a run with {' and '.join(differing)}; choose another path or "
+                "delete it"
+            )
+    else:
+        with seeded(seed, device_of(model)):
+            notes = task.begin(model, data, phase)
+        if notes is None:
+            return None
+        content = {"model": model.state_dict(), "notes": notes, "settings": settings}
+        if distributed.is_available() and distributed.is_initialized():
+            several = [content]
+            distributed.broadcast_object_list(several)
+            content = several[0]
+        if path is not None and is_main_process():
+            checkpoint.write(path, content)
+    checkpoint.fill(model, content["model"], path or "the first process")
+    return content["notes"]
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What is another in the second settings than in the first."""
+    pairs = {name: (old.get(name), new.get(name)) for name in {**new, **old}}
+    return [f"{name}={a}, not {b}" for name, (a, b) in pairs.items() if a != b]
 
 
 def _past(phase: Phase) -> dict[str, Any]:
@@ -197,5 +268,5 @@ def _loss(task: Task, recipe: Any, model: nn.Module, batch: Any) -> Any:
     return task.loss(model, batch, recipe)
 
 
-def _scores(task: Task, loader: Ordered, model: nn.Module) -> dict[str, float]:
+def _scores(task: Task, loader: Any, model: nn.Module) -> dict[str, float]:
     return task.evaluate(model, loader)

@@ -13,7 +13,6 @@ from torch import nn
 
 from avcore.support import AvcoreError, choose
 from avcore.training.config import TrainConfig
-from avcore.training.sampler import Ordered
 from avcore.training.settings import apply
 
 
@@ -32,16 +31,23 @@ class Phase:
     epochs
         How often the training data are seen; 0 for `config.steps` updates. The checkpoint is then
         written after every epoch.
+    part
+        Of data in `Parts`, the part that it learns from.
     """
 
     config: TrainConfig
     recipe: Any
     name: str = "training"
     epochs: int = 0
+    part: str = ""
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
             raise AvcoreError(f"epochs must not be negative, got {self.epochs}")
+
+
+class Parts(dict[str, Any]):
+    """Data of several kinds in one split, by name, such as solos and mixtures."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,13 @@ def _as_it_is(preset: Preset, given: Mapping[str, Any]) -> Preset:
 def _nothing(model: nn.Module, recipe: Any) -> None: ...
 
 
+def _no_notes(model: nn.Module, data: Any, phase: Phase) -> None: ...
+
+
+def _all_data(data: Any, notes: Any, phase: Phase) -> Any:
+    return data[phase.part] if isinstance(data, Parts) else data
+
+
 @dataclass(frozen=True)
 class Task:
     """What a paper says of itself.
@@ -104,12 +117,14 @@ class Task:
         weights; of `network` without them, the same model untrained. A model may say in its
         attribute `network` what became of the options.
     data
-        `data(options, root, split, reading)` gives the samples of a split, checked. Data that
-        are made and not read have no use for a root.
+        `data(options, root, split, reading)` gives the samples of a split, checked; or `Parts`,
+        where phases learn from different data. Data that are made and not read have no use for a
+        root.
     loss
         `loss(model, batch, recipe)` gives a dict of scalars with a "loss".
     evaluate
-        `evaluate(model, loader)` gives scores; the loader is an `Ordered`.
+        `evaluate(model, loader)` gives scores; the loader is an `Ordered`, or a dict of them by
+        name for data in `Parts`.
     best
         The score whose highest value on the split val chooses the weights of the last phase, which
         is scored whenever its checkpoint is due.
@@ -119,6 +134,15 @@ class Task:
         `settle(preset, given)` checks a preset whose settings were given, and completes it.
     prepare
         `prepare(model, recipe)` makes the model ready for a phase: what does not learn in it.
+    begin
+        `begin(model, data, phase)` is called once, before the first update of a phase, with all
+        that `data` gave of the split train. It may change the weights, and gives notes for the
+        phase, such as pseudo-labels: tensors and plain values, or None for nothing of both. Notes
+        and weights are kept beside the checkpoint (see `avcore.training.runs.begun_path`), so that
+        a phase that is resumed goes on with the same.
+    lesson
+        `lesson(data, notes, phase)` gives what a phase learns from: what `shuffled` takes, or a
+        function of (step, generator) as `fit` takes it. By default the data, or their part.
     """
 
     name: str
@@ -126,11 +150,13 @@ class Task:
     build: Callable[[Any, int], nn.Module]
     data: Callable[..., Any]
     loss: Callable[[Any, Any, Any], Mapping[str, Any]]
-    evaluate: Callable[[Any, Ordered], dict[str, float]]
+    evaluate: Callable[[Any, Any], dict[str, float]]
     best: str
     batch: int = 64
     settle: Callable[[Preset, Mapping[str, Any]], Preset] = _as_it_is
     prepare: Callable[[Any, Any], None] = _nothing
+    begin: Callable[[Any, Any, Phase], Any] = _no_notes
+    lesson: Callable[[Any, Any, Phase], Any] = _all_data
 
 
 def configure(task: Task, preset: str, settings: Mapping[str, Any] | None = None) -> Preset:

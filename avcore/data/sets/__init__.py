@@ -4,4 +4,7 @@
 `table`    csv files that list the clips of a data set
 `avsbench` AVSBench, settings S4 and MS3
 `folder`   a folder of pictures or videos with sound
+`music`    MUSIC, solos and duets; `collage` makes MUSIC-Synthetic of solos
+`vggsound` VGGSound
+`shares`   halves and moments of data sets that no list names
 """

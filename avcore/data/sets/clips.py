@@ -131,7 +131,7 @@ def verify(
         else:
             usable.append(entry)
     report("check", 1.0)
-    return usable, problems
+    return usable, list(dict.fromkeys(problems))  # moments of one video share theirs
 
 
 def read_clip(entry: Entry, config: ClipConfig) -> Clip:
@@ -142,13 +142,13 @@ def read_clip(entry: Entry, config: ClipConfig) -> Clip:
     MediaError
         When a file cannot be used.
     """
-    pictures = [picture for path in entry.frames for picture in read_pictures(path, config)]
+    pictures = [p for path in entry.frames for p in read_pictures(path, config, entry.moment)]
     frames = np.stack([_resized(picture, config.size) for picture in pictures])
     masks = [_resized(read_mask(path), config.size) for path in entry.masks]
     stacked = np.stack(masks) if masks else np.zeros((0, config.size, config.size), bool)
     return Clip(
         torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous(),
-        torch.from_numpy(read_sound(entry.sound, config)),
+        torch.from_numpy(read_sound(entry.sound, config, entry.moment)),
         torch.from_numpy(stacked),
         entry.name,
         entry.category,

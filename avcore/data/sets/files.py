@@ -34,6 +34,8 @@ class Entry:
         Of the first frames, as many as there are; none where nothing is known.
     category, split
         "" where the data set has none.
+    moment
+        (i, n): which of n equal parts of a video and its sound, from 0; see `ClipConfig.seconds`.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Entry:
     masks: tuple[Path, ...] = ()
     category: str = ""
     split: str = ""
+    moment: tuple[int, int] = (0, 1)
 
 
 @dataclass(frozen=True)
@@ -59,18 +62,24 @@ class ClipConfig:
         Seconds that a sound must last.
     frames
         Of a video, how many frames are taken, from the middles of as many equal parts.
+    seconds
+        How long the stretch of a video and its sound is that is read, around the middle of the
+        clip's moment; 0 reads the whole moment.
     """
 
     size: int = 224
     sample_rate: int = 16_000
     shortest: float = 0.0
     frames: int = 1
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise AvcoreError(f"a picture has at least 1 pixel along a side, got size={self.size}")
-        if min(self.sample_rate, self.frames) < 1 or not self.shortest >= 0:
-            raise AvcoreError("sample_rate and frames are at least 1, shortest is not negative")
+        if min(self.sample_rate, self.frames) < 1 or not min(self.shortest, self.seconds) >= 0:
+            raise AvcoreError(
+                "sample_rate and frames are at least 1, shortest and seconds are not negative"
+            )
 
 
 def missing(root: Path, entry: Entry) -> list[Problem]:
@@ -99,7 +108,10 @@ def check(root: Path, entry: Entry, config: ClipConfig) -> list[Problem]:
             problems.append(Problem(path.relative_to(root).as_posix(), reason))
             return None
 
-    frames = [attempt(lambda path: read_pictures(path, config), path) for path in entry.frames]
+    def pictures(path: Path) -> list[np.ndarray]:
+        return read_pictures(path, config, entry.moment)
+
+    frames = [attempt(pictures, path) for path in entry.frames]
     for path, frame in zip(entry.masks, frames, strict=False):
         mask = attempt(read_mask, path)
         if mask is not None and frame is not None and mask.shape != frame[0].shape[:2]:
@@ -110,7 +122,9 @@ def check(root: Path, entry: Entry, config: ClipConfig) -> list[Problem]:
     return problems
 
 
-def read_pictures(path: Path, config: ClipConfig) -> list[np.ndarray]:
+def read_pictures(
+    path: Path, config: ClipConfig, moment: tuple[int, int] = (0, 1)
+) -> list[np.ndarray]:
     """The frames of a video, or the one of a picture, each (H, W, 3) uint8 at its own size.
 
     Raises
@@ -119,12 +133,28 @@ def read_pictures(path: Path, config: ClipConfig) -> list[np.ndarray]:
         The file is missing, damaged, or has no pictures in it.
     """
     if path.suffix.lower() in BY_CONTAINER:
-        return read_video(path, config.frames)
+        return read_video(path, config.frames, moment, config.seconds)
     return [read_image(path)[..., :3]]
 
 
-def read_video(path: Path, count: int = 1) -> list[np.ndarray]:
+def stretch(lasts: float, moment: tuple[int, int], seconds: float) -> tuple[float, float]:
+    """Where a stretch begins and how long it is, in s, of a file that lasts so many s.
+
+    It has the middle of part i of n, `moment`, in its middle, but stays within the file; with 0
+    seconds it is that part.
+    """
+    part = lasts / moment[1]
+    length = min(seconds or part, lasts)
+    start = (moment[0] + 0.5) * part - length / 2
+    return min(max(start, 0.0), lasts - length), length
+
+
+def read_video(
+    path: Path, count: int = 1, moment: tuple[int, int] = (0, 1), seconds: float = 0.0
+) -> list[np.ndarray]:
     """Frames from the middles of `count` equal parts of a video, each (H, W, 3) uint8.
+
+    Or of one `stretch` of it.
 
     Raises
     ------
@@ -143,7 +173,9 @@ def read_video(path: Path, count: int = 1) -> list[np.ndarray]:
             length = length or (container.duration or 0) / av.time_base
             if not length > 0:
                 raise MediaError(f"{path}: does not say how long it lasts")
-            return [_frame_at(path, container, length * (i + 0.5) / count) for i in range(count)]
+            start, length = stretch(length, moment, seconds)
+            times = [start + length * (i + 0.5) / count for i in range(count)]
+            return [_frame_at(path, container, time) for time in times]
     except (av.FFmpegError, OSError) as error:
         raise MediaError(f"{path}: not a whole video") from error
 
@@ -191,8 +223,10 @@ def read_mask(path: Path) -> np.ndarray:
     return values != 0
 
 
-def read_sound(path: Path, config: ClipConfig) -> np.ndarray:
-    """The sound of a clip, (n,) float32, mono at the wanted rate.
+def read_sound(
+    path: Path, config: ClipConfig, moment: tuple[int, int] = (0, 1)
+) -> np.ndarray:
+    """The sound of a clip's moment, (n,) float32, mono at the wanted rate.
 
     Raises
     ------
@@ -202,4 +236,6 @@ def read_sound(path: Path, config: ClipConfig) -> np.ndarray:
     wave = read_audio(path, config.sample_rate)
     if (lasts := len(wave) / config.sample_rate) < config.shortest:
         raise MediaError(f"{path}: lasts {lasts:.2f} s; at least {config.shortest:g} s is needed")
-    return wave
+    start, length = stretch(lasts, moment, config.seconds)
+    first = round(start * config.sample_rate)
+    return wave[first : first + round(length * config.sample_rate)]

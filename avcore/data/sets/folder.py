@@ -31,7 +31,11 @@ def list_clips(root: str | Path, split: str) -> Index:
     MediaError
         The folder is missing.
     """
-    base = Path(root) / choose(SPLITS, split, "split")
+    return clips_in(root, Path(root) / choose(SPLITS, split, "split"), split)
+
+
+def clips_in(root: str | Path, base: Path, split: str = "", category: str = "") -> Index:
+    """The clips anywhere below the folder `base` of `root`, named from there; as `list_clips`."""
     if not base.is_dir():
         raise MediaError(f"{base}: there is no such folder")
     files: dict[Path, list[Path]] = {}
@@ -41,7 +45,7 @@ def list_clips(root: str | Path, split: str) -> Index:
             files.setdefault(path.with_suffix(""), []).append(path)
     entries, problems = [], []
     for stem, paths in files.items():
-        found = _entry(stem.relative_to(base).as_posix(), paths, split)
+        found = _entry(stem.relative_to(base).as_posix(), paths, split, category)
         if isinstance(found, Entry):
             entries.append(found)
         else:
@@ -49,15 +53,15 @@ def list_clips(root: str | Path, split: str) -> Index:
     return entries, problems
 
 
-def _entry(name: str, paths: list[Path], split: str) -> Entry | str:
+def _entry(name: str, paths: list[Path], split: str, category: str) -> Entry | str:
     """The clip that files of one name are, or why they are none."""
     kinds = (PICTURES, SOUNDS, BY_CONTAINER)
     pictures, sounds, videos = ([p for p in paths if p.suffix.lower() in kind] for kind in kinds)
     if len(videos) == 1 == len(paths):
-        return Entry(name, (videos[0],), videos[0], split=split)
+        return Entry(name, (videos[0],), videos[0], (), category, split)
     sounds += videos
     if len(pictures) == 1 == len(sounds):
-        return Entry(name, (pictures[0],), sounds[0], split=split)
+        return Entry(name, (pictures[0],), sounds[0], (), category, split)
     if not sounds:
         return "there is no sound of this name"
     if not pictures:

@@ -46,6 +46,23 @@ def _read_table(
     table: Path, columns: Sequence[str]
 ) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header and the rows of a csv file, these with the number of their line."""
+    rows = read_lines(table)
+    header = rows[0][1]
+    if lacking := [repr(column) for column in columns if column not in header]:
+        raise MediaError(f"{table}: has no column {' and no column '.join(lacking)}")
+    if twice := [repr(column) for column in columns if header.count(column) > 1]:
+        raise MediaError(f"{table}: has the column {' and the column '.join(twice)} twice")
+    return header, rows[1:]
+
+
+def read_lines(table: Path) -> list[tuple[int, list[str]]]:
+    """All rows of a csv file, each with the number of its line.
+
+    Raises
+    ------
+    MediaError
+        The file cannot be read, or is empty.
+    """
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)  # else a stray quote swallows all that follows
@@ -56,12 +73,13 @@ def _read_table(
         rows.pop()
     if not rows:
         raise MediaError(f"{table}: the file is empty")
-    header = rows[0][1]
-    if lacking := [repr(column) for column in columns if column not in header]:
-        raise MediaError(f"{table}: has no column {' and no column '.join(lacking)}")
-    if twice := [repr(column) for column in columns if header.count(column) > 1]:
-        raise MediaError(f"{table}: has the column {' and the column '.join(twice)} twice")
-    return header, rows[1:]
+    return rows
+
+
+def cannot_name(text: str) -> bool:
+    """Whether a text cannot be part of a file's name, or would lead to another folder."""
+    apart = bool(set(text) & set("/\\"))
+    return text in ("", ".") or ".." in text or apart or not text.isprintable()
 
 
 def _reason(
@@ -75,7 +93,7 @@ def _reason(
     for what, text in used.items():
         if not text:
             return f"has no {what}"
-        if text == "." or ".." in text or set(text) & set("/\\") or not text.isprintable():
+        if cannot_name(text):
             return f"the {what} {text!r} cannot be part of a file's name"
     for what, known in allowed.items():
         if used[what] not in known:

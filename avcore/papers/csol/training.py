@@ -32,21 +32,38 @@ def stage_two(
     mixtures, as a class-agnostic rival would be.
     """
     model = copy.deepcopy(start)
-    if (
-        told is None and dictionary is not None
-    ):  # sounds are not changed in training, so they are heard once
-        told = predict(start, scenes, lambda teacher, part: teacher(part.seen, part.mel).a_logits)
+    if told is None and dictionary is not None:
+        told = tell(start, scenes)
 
     def loss_fn(model: nn.Module, batch: Heard) -> dict[str, Tensor]:
-        seen = mirror_at_random(batch.seen)
-        entries = None if dictionary is None else dictionary.to(seen.device)
-        out = model(seen, batch.mel, entries, silent_filter, pairs=True)
-        location = location_loss(out.volume)
-        unused = 0 * (out.v_logits.sum() + out.a_logits.sum())
-        if out.class_maps is None:
-            return {"loss": location + unused, "location": location}
-        kl = distribution_loss(POOLED * out.class_maps.mean((2, 3)), batch.label)
-        return {"loss": kl + LOCATION * location + unused, "kl": kl, "location": location}
+        return mixture_loss(model, batch, dictionary, silent_filter)
 
     history = fit(model, loss_fn, shuffled(Heard.of(scenes, told), config), config, **fit_args)
     return model, history
+
+
+def tell(teacher: SmallLocaliser, scenes: Scenes) -> Tensor:
+    """The logits of the clusters that a teacher hears in each scene, (N, K).
+
+    Sounds are not changed in training, so that they are heard once.
+    """
+    return predict(teacher, scenes, lambda model, part: model(part.seen, part.mel).a_logits)
+
+
+def mixture_loss(
+    model: nn.Module, batch: Heard, dictionary: Tensor | None, silent_filter: str = "soft"
+) -> dict[str, Tensor]:
+    """What stage two minimises: "kl" of seen and told classes and, with `LOCATION`, "location".
+
+    `batch.label` are the logits of the clusters that are told to sound; pictures are mirrored at
+    random.
+    """
+    seen = mirror_at_random(batch.seen)
+    entries = None if dictionary is None else dictionary.to(seen.device)
+    out = model(seen, batch.mel, entries, silent_filter, pairs=True)
+    location = location_loss(out.volume)
+    unused = 0 * (out.v_logits.sum() + out.a_logits.sum())
+    if out.class_maps is None:
+        return {"loss": location + unused, "location": location}
+    kl = distribution_loss(POOLED * out.class_maps.mean((2, 3)), batch.label)
+    return {"loss": kl + LOCATION * location + unused, "kl": kl, "location": location}

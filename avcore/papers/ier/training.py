@@ -17,6 +17,7 @@ from avcore.papers.ier.identifier import Identifier, prototypes_of
 from avcore.papers.ier.referrer import Referrer
 from avcore.support import AvcoreError
 from avcore.training import History, TrainConfig, fit, predict, seeded, shuffled
+from avcore.training.sampler import BatchSource
 
 DECIBEL = 0.2302585  # the natural logarithm of a power ratio of 1 dB
 MASS = 50.0  # sharpens the means of class-specific maps before their softmax
@@ -108,16 +109,22 @@ def identify(
     **fit_args,
 ) -> tuple[Identifier, History]:
     """Teach an identifier the classes in mixtures of single sounds, by their pseudo-labels (N,)."""
-    classes = start.a_class_layer.out_features
-    heard = predict(start, scenes.mel, lambda model, mel: model.audio_net(mel))
+    prototypes = sound_prototypes(start, scenes, labels)
     with seeded(config.seed):
-        model = Identifier(start.audio_net, prototypes_of(heard, labels, classes), steps, level)
+        model = Identifier(start.audio_net, prototypes, steps, level)
+    batches = Mixer(scenes.mel, labels, len(prototypes), config, plan or Curriculum())
+    return model, fit(model, named_loss, batches, config, **fit_args)
 
-    def loss_fn(model: nn.Module, batch: Mixed) -> Tensor:
-        return functional.binary_cross_entropy_with_logits(model(batch.mel).logits, batch.label)
 
-    batches = Mixer(scenes.mel, labels, classes, config, plan or Curriculum())
-    return model, fit(model, loss_fn, batches, config, **fit_args)
+def sound_prototypes(network: SmallLocaliser, scenes: Scenes, labels: Tensor) -> Tensor:
+    """P^a (K, 128): what solos of each pseudo-label (N,) sound like to a network of stage one."""
+    heard = predict(network, scenes.mel, lambda model, mel: model.audio_net(mel))
+    return prototypes_of(heard, labels, network.a_class_layer.out_features)
+
+
+def named_loss(model: nn.Module, batch: Mixed) -> Tensor:
+    """What an identifier minimises: binary cross-entropy of each class being in the sound."""
+    return functional.binary_cross_entropy_with_logits(model(batch.mel).logits, batch.label)
 
 
 class Pair(NamedTuple):
@@ -142,6 +149,24 @@ def refer(
     Nothing is known of the mixtures. The location loss of stage one goes on, on `solos`: without
     it the maps grow until they cover what the KL divergence rewards.
     """
+    start.network.requires_grad_(True)
+    leave_heads(start.network)
+
+    def loss_fn(model: nn.Module, batch: Pair) -> dict[str, Tensor]:
+        return referred_loss(model, batch, off_screen)
+
+    return fit(start, loss_fn, pairs_of(mixtures, solos, config), config, **fit_args)
+
+
+def leave_heads(network: SmallLocaliser) -> None:
+    """What has no part in a referrer does not learn: class heads, and the scale of class maps."""
+    for name, weight in network.named_parameters():
+        if name.startswith(("v_class", "a_class", "obj_")):
+            weight.requires_grad_(False)
+
+
+def pairs_of(mixtures: Scenes, solos: Scenes, config: TrainConfig) -> BatchSource:
+    """Batches of mixtures with as many solos beside them, by step."""
     mixed = shuffled(mixtures, config)
     single = shuffled(solos, replace(config, seed=config.seed + 1))
 
@@ -149,17 +174,17 @@ def refer(
         some, others = mixed(step), single(step)
         return Pair(some.seen, some.mel, others.seen, others.mel)
 
-    def loss_fn(model: nn.Module, batch: Pair) -> dict[str, Tensor]:
-        solos = mirror_at_random(batch.solo_seen), batch.solo_mel
-        found = model(mirror_at_random(batch.seen), batch.mel, solos)
-        mass = found.maps(off_screen=False).mean((2, 3))
-        kl = distribution_loss(MASS * mass, found.distribution(off_screen))
-        location = pair_bce(found.volume.amax((2, 3)))
-        return {"loss": kl + ANCHOR * location, "kl": kl, "location": location}
+    return batches
 
-    for name, weight in start.network.named_parameters():
-        weight.requires_grad_(not name.startswith(("v_class", "a_class", "obj_")))
-    return fit(start, loss_fn, batches, config, **fit_args)
+
+def referred_loss(model: nn.Module, batch: Pair, off_screen: bool = True) -> dict[str, Tensor]:
+    """What a referrer minimises: "kl" of seen and heard classes and, with `ANCHOR`, "location"."""
+    solos = mirror_at_random(batch.solo_seen), batch.solo_mel
+    found = model(mirror_at_random(batch.seen), batch.mel, solos)
+    mass = found.maps(off_screen=False).mean((2, 3))
+    kl = distribution_loss(MASS * mass, found.distribution(off_screen))
+    location = pair_bce(found.volume.amax((2, 3)))
+    return {"loss": kl + ANCHOR * location, "kl": kl, "location": location}
 
 
 def distribution_loss(sounding_logits: Tensor, heard: Tensor) -> Tensor:
