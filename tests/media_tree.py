@@ -48,6 +48,35 @@ def write_picture(path: Path, image: Image.Image) -> Path:
     return path
 
 
+def write_video(path: Path, shades=(40, 120, 200), seconds_each=1, sound=True, pitches=()) -> Path:
+    """A video whose colour changes each second, with a steady tone or one of each pitch.
+
+    A shade is a grey or three colours; `pitches`, in Hz, are as many as there are shades.
+    """
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        track = container.add_stream("aac", rate=RATE, layout="mono") if sound else None
+        for shade in shades:
+            for _ in range(10 * seconds_each):
+                picture = np.full((32, 32, 3), shade, np.uint8)
+                frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if track is not None:
+            tones = [tone(pitch, float(seconds_each)) for pitch in pitches]
+            wave = np.concatenate(tones or [tone(500, float(len(shades) * seconds_each))])
+            frame = av.AudioFrame.from_ndarray(wave[None], "fltp", "mono")
+            frame.sample_rate = RATE
+            container.mux(track.encode(frame))
+            container.mux(track.encode())
+    return path
+
+
 def write_tree(root: Path) -> Path:
     """A good media folder: cat (PNG, OGG, words), sea lion (grey PNG, WAV), wren (2 of each)."""
     write_picture(root / "cat" / "cat.png", disc())

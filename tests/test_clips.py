@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("soundfile", reason="the media extra is not installed")
 pytest.importorskip("av", reason="the media extra is not installed")
 
-import av
-from media_tree import RATE, disc, tone, write_picture, write_sound
+from media_tree import RATE, disc, tone, write_picture, write_sound, write_video
 
 from avcore.data.sets import folder
 from avcore.data.sets.clips import Clip, ClipDataset, fit_length
 from avcore.data.sets.files import ClipConfig, read_video
 from avcore.support import AvcoreError, MediaError
 from avcore.training import Ordered, Shuffled
-
-
-def write_video(path, shades=(40, 120, 200), seconds_each=1, sound=True):
-    """A video whose grey changes each second, with a steady tone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.width = stream.height = 32
-        stream.pix_fmt = "yuv420p"
-        track = container.add_stream("aac", rate=RATE, layout="mono") if sound else None
-        for shade in shades:
-            for _ in range(10 * seconds_each):
-                picture = np.full((32, 32, 3), shade, np.uint8)
-                frame = av.VideoFrame.from_ndarray(picture, "rgb24")
-                container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-        if sound:
-            wave = tone(500, float(len(shades) * seconds_each))[None]
-            frame = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
-            frame.sample_rate = RATE
-            container.mux(track.encode(frame))
-            container.mux(track.encode())
-    return path
 
 
 @pytest.fixture

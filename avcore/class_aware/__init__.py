@@ -6,4 +6,6 @@
 `solos`        stage one: learning from single sources, and the class of each cluster
 `evaluation`   solo and class-aware localisation, and what never listens
 `lessons`      what the chapters do with scenes that the experiments of the claims do not
+`videos`       real solos and mixtures in place of scenes
+`phases`       stage one as phases of a task
 """

@@ -10,7 +10,7 @@ from avcore.support import choose
 if TYPE_CHECKING:
     from avcore.training import Task
 
-TASKS = {"avs": "avcore.papers.avs.task", "denseav": "avcore.papers.denseav.task"}
+TASKS = {name: f"avcore.papers.{name}.task" for name in ("avs", "denseav", "csol", "ier")}
 
 
 def find_task(name: str) -> Task:
