@@ -83,9 +83,13 @@ class ClipConfig:
 
 
 def missing(root: Path, entry: Entry) -> list[Problem]:
-    """Which files of a clip are not there: a problem each for frames, masks and sound."""
+    """Which files of a clip are not there: a problem each for frames, masks and sound.
+
+    A video that is its own sound is one problem.
+    """
     problems = []
-    for kind, paths in (("frames", entry.frames), ("masks", entry.masks)):
+    pictures = tuple(path for path in entry.frames if path != entry.sound)
+    for kind, paths in (("frames", pictures), ("masks", entry.masks)):
         names = [path.name for path in paths if not os.path.isfile(path)]
         if names:
             reason = f"{len(names)} of {len(paths)} {kind} missing ({', '.join(names)})"

@@ -185,8 +185,9 @@ def _read_classes(root: Path, kind: str) -> dict[str, str]:
     """The class of each video of YouTube."""
     paths = [root / name for name in CLASS_LISTS[kind]]
     path = next((path for path in paths if path.is_file()), paths[0])
+    text = _text_of(path)
     try:
-        videos = json.loads(_text_of(path))["videos"]
+        videos = json.loads(text)["videos"]
         return {video: name for name, some in videos.items() for video in some}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MediaError(f'{path}: is not of the form {{"videos": {{CLASS: [ID, …]}}}}') from error
