@@ -83,10 +83,13 @@ def words(
 @data.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="a media folder, or the root of a data set")],
-    layout: Annotated[str, typer.Option(help="media, avsbench-s4 or avsbench-ms3")] = "media",
+    layout: Annotated[
+        str, typer.Option(help="media, avsbench-s4, avsbench-ms3, music or vggsound")
+    ] = "media",
 ) -> None:
     """Check media of your own or a data set; lists everything in it that cannot be used."""
     settings = {"avsbench-s4": "S4", "avsbench-ms3": "MS3"}
+    solos = ("music", "vggsound")
     usable: Sequence[object]
     if layout == "media":
         from avcore.data.media.folder import read_folder
@@ -96,8 +99,12 @@ def verify(
         from avcore.data.sets.avsbench import verify as open_all
 
         what, (usable, problems) = "videos", open_all(folder, settings[layout], _show_fraction)
+    elif layout in solos:
+        from avcore.class_aware.videos import verify as open_solos
+
+        what, (usable, problems) = "videos", open_solos(folder, layout, _show_fraction)
     else:
-        choose(("media", *settings), layout, "layout")
+        choose(("media", *settings, *solos), layout, "layout")
     for problem in problems:
         typer.echo(str(problem))
     typer.echo(f"{len(usable)} {what} can be used, {len(problems)} problems")

@@ -191,14 +191,14 @@ def test_a_bad_line_is_a_problem_of_its_own(listed, what):
 
 def test_lists_that_cannot_be_read_are_one_sentence(listed):
     (listed / "solo_testing.txt").unlink()
-    with pytest.raises(MediaError, match="solo_testing.txt: there is no such file"):
+    with pytest.raises(MediaError, match=r"solo_testing.txt: there is no such file"):
         music.list_solos(listed, "test")
     for content in ("{", "[]", '{"videos": {"cello": 3}}'):
         (listed / "MUSIC_solo_videos.json").write_text(content)
-        with pytest.raises(MediaError, match="MUSIC_solo_videos.json: is not of the form"):
+        with pytest.raises(MediaError, match=r"MUSIC_solo_videos.json: is not of the form"):
             music.list_solos(listed, "train")
     (listed / "MUSIC_solo_videos.json").unlink()
-    with pytest.raises(MediaError, match="MUSIC_solo_videos.json: there is no such file"):
+    with pytest.raises(MediaError, match=r"MUSIC_solo_videos.json: there is no such file"):
         music.list_solos(listed, "train")
     (listed / "duet_pairs_train.txt").write_text("")
     (listed / "MUSIC_duet_videos.json").write_text('{"videos": {}}')
@@ -308,7 +308,10 @@ def test_what_cannot_be_a_collage_is_one_sentence(solos):
 # --- VGGSound -----------------------------------------------------------------------------------
 
 ROWS = [f"{'abcdefghij' + chr(97 + n)},{n},people marching,train" for n in range(12)]
-ROWS += ['-bcdefghijk,30,"female speech, woman speaking",train', "zbcdefghijk,5,people marching,test"]
+ROWS += [
+    '-bcdefghijk,30,"female speech, woman speaking",train',
+    "zbcdefghijk,5,people marching,test",
+]
 
 
 @pytest.fixture
@@ -367,10 +370,10 @@ def test_a_bad_row_is_a_problem_of_its_own(vgg, row, said):
 
 
 def test_vggsound_without_its_table_or_label_is_one_sentence(vgg, tmp_path):
-    with pytest.raises(AvcoreError, match="unknown label of vggsound.csv 'dog'; choose one of"):
+    with pytest.raises(AvcoreError, match=r"unknown label of vggsound.csv 'dog'; choose one of"):
         vggsound.list_videos(vgg, "train", ("dog",))
     (vgg / "vggsound.csv").unlink()
-    with pytest.raises(MediaError, match="vggsound.csv: cannot be read as a csv file"):
+    with pytest.raises(MediaError, match=r"vggsound.csv: cannot be read as a csv file"):
         vggsound.list_videos(vgg, "train")
 
 

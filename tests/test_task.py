@@ -12,6 +12,7 @@ from torch import nn
 from avcore.papers import TASKS, find_task
 from avcore.support import AvcoreError, CheckpointError
 from avcore.training import (
+    Parts,
     Phase,
     Preset,
     Reading,
@@ -26,6 +27,7 @@ from avcore.training import (
     seeded,
     train_task,
 )
+from avcore.training.runs import begun_path
 from avcore.training.settings import known_keys
 
 pytest.importorskip("lightning_fabric")
@@ -273,3 +275,97 @@ def test_a_checkpoint_of_another_paper_is_refused(tmp_path):
         load_task(replace(FAKE, name="other"), path)
     with pytest.raises(AvcoreError, match="unknown key of the data 'width'; choose one of count"):
         evaluate_task(FAKE, path, settings={"width": 4})
+
+
+# --- phases that see different data, and note what they find at their beginning ------------------
+
+
+def parts(options, root, split, reading):
+    whole = data(options, root, split, reading)
+    half = {name: value[:6] for name, value in whole.items()}
+    return Parts(whole=whole, half=half)
+
+
+def begin(model, data, phase):
+    """Doubles the weights, and notes how far the model is from each point."""
+    if phase.name == "first":
+        return None
+    with torch.no_grad():
+        model.weight *= 2
+        noise = torch.randn(1)
+        return {"far": (model(data["whole"]["x"]) - data["whole"]["y"]).abs() + noise, "plain": 3}
+
+
+def lesson(data, notes, phase):
+    if phase.name == "first":
+        return data[phase.part]
+    whole = data["whole"]
+    return lambda step, generator: {
+        name: value[torch.randint(12, (4,), generator=generator)]
+        for name, value in {**whole, "y": whole["y"] + notes["far"]}.items()
+    }
+
+
+def scored(model, loader):
+    return evaluate(model, loader["whole"]) | {"halves": float(loader["half"].count)}
+
+
+NOTED = replace(
+    FAKE,
+    presets={
+        "two": Preset(
+            (
+                Phase(CONFIG, Recipe(1.0), "first", epochs=2, part="half"),
+                Phase(CONFIG, Recipe(), epochs=2, part="whole"),
+            ),
+            Network(),
+            Points(),
+        )
+    },
+    data=parts,
+    evaluate=scored,
+    begin=begin,
+    lesson=lesson,
+)
+
+
+def test_phases_learn_from_their_part_and_their_notes(tmp_path):
+    whole = train_task(NOTED, "two")
+    first, last = whole.histories.values()
+    assert first.steps[-1] == 2 and last.steps[-1] == 6  # an epoch of half the data has one batch
+    assert last.scores["halves"] == [6, 6]
+    for stop in range(1, 9):
+        calls, path = [], tmp_path / f"{stop}.pt"
+
+        def interrupted(model, batch, recipe, calls=calls, stop=stop):
+            calls.append(None)
+            if len(calls) == stop:
+                raise KeyboardInterrupt
+            return loss(model, batch, recipe)
+
+        with pytest.raises(KeyboardInterrupt):
+            train_task(replace(NOTED, loss=interrupted), "two", None, {"checkpoint": path})
+        assert begun_path(path).exists() == (stop > 2)
+        again = train_task(NOTED, "two", None, {"checkpoint": path})
+        assert torch.equal(again.model.weight, whole.model.weight)
+        assert list(again.histories) == (["first", "training"] if stop < 3 else ["training"])
+    scores = evaluate_task(NOTED, best_path(path), split="val", device="cpu")
+    assert scores == pytest.approx(read_best(path)["scores"])
+    assert load_task(NOTED, path)[1]["samples"] == {"whole": 12, "half": 6}
+
+
+def test_notes_of_another_run_are_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    train_task(NOTED, "two", None, {"checkpoint": path})
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"run.pt.begun is of a run with power=2.0, not 3.0"):
+        train_task(NOTED, "two", None, {"checkpoint": path, "training.power": 3.0})
+    content = torch.load(begun_path(path))
+    torch.save({name: content[name] for name in ("format", "settings")}, begun_path(path))
+    with pytest.raises(CheckpointError, match=r"run.pt.begun is damaged: a part of it is missing"):
+        train_task(NOTED, "two", None, {"checkpoint": path})
+
+
+def test_a_task_without_notes_keeps_none(tmp_path):
+    train_task(FAKE, "two", None, {"checkpoint": tmp_path / "run.pt"})
+    assert not list(tmp_path.glob("*.begun"))

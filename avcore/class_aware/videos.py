@@ -8,6 +8,7 @@ a solo or a duet nobody has marked: its mask is the whole picture. Of a collage 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,10 +21,11 @@ from avcore.audio import log_mel
 from avcore.class_aware.network import SmallLocaliser
 from avcore.class_aware.scenes import SIZE, Scenes, eye
 from avcore.class_aware.solos import nearest
-from avcore.data.sets import music, vggsound
+from avcore.data.media.apt import Progress
+from avcore.data.sets import clips, music, vggsound
 from avcore.data.sets.clips import Clip, ClipDataset, Index, fit_length
 from avcore.data.sets.collage import SOUNDING, TILES, Collage, Collages
-from avcore.data.sets.files import ClipConfig
+from avcore.data.sets.files import SPLITS, ClipConfig
 from avcore.nn import pretrained
 from avcore.support import AvcoreError, choose
 from avcore.training import Ordered, Parts, Reading
@@ -99,20 +101,34 @@ def read(options: Videos, root: str | Path | None, split: str, reading: Reading)
         raise AvcoreError("this paper is trained on videos of MUSIC or VGGSound: give a root")
     pretrained.check("full")
     find = partial(LAYOUTS[options.layout], root, split, options.classes, moments=options.moments)
-    clips = _clips(options, root, find(half=1), f"solos, {split}", reading)
-    names = options.classes or sorted({clip.category for clip in clips})
-    parts = Parts(solos=_solos(clips, names))
+    single = _clips(options, root, find(half=1), f"solos, {split}", reading)
+    names = options.classes or sorted({clip.category for clip in single})
+    parts = Parts(solos=_solos(single, names))
     if split == "train" and options.mixtures == "duets":
         index = music.list_duets(root, split, options.classes, options.moments)
         parts["mixtures"] = _duets(_clips(options, root, index, "duets", reading), names)
         return parts
     if split == "train":
-        clips = _clips(options, root, find(half=2), "solos for collages, train", reading)
+        single = _clips(options, root, find(half=2), "solos for collages, train", reading)
     count = options.collages if split == "train" else options.held_out
-    labels = [names.index(clip.category) for clip in clips]
-    made = Collages(clips, labels, count, SEED, options.spread_db)
+    labels = [names.index(clip.category) for clip in single]
+    made = Collages(single, labels, count, SEED, options.spread_db)
     parts["mixtures"] = _collages(next(iter(Ordered(made, count))))
     return parts
+
+
+def verify(root: str | Path, layout: str, progress: Progress | None = None) -> Index:
+    """Open every solo of all splits: those that can be used, and everything that is wrong.
+
+    `progress` as in `clips.verify`.
+    """
+    find = choose(LAYOUTS, layout, "layout")
+    parts = [find(root, split) for split in SPLITS]
+    index = (
+        [entry for entries, _ in parts for entry in entries],
+        list(dict.fromkeys(problem for _, problems in parts for problem in problems)),
+    )
+    return clips.verify(root, index, ClipConfig(SIZE, RATE), progress)
 
 
 def _clips(
@@ -122,12 +138,12 @@ def _clips(
     config = ClipConfig(options.size, RATE, seconds=SECONDS)
     report = reading.progress_of(name)
     data = ClipDataset(root, index, config, _to_second, reading.skip_bad, report, name)
-    clips: list[Clip] = []
+    found: list[Clip] = []
     for batch in Ordered(data, READ, reading.workers):
-        clips += map(Clip._make, zip(*batch, strict=True))
+        found += map(Clip._make, zip(*batch, strict=True))
         if report:
-            report("read", len(clips) / len(data))
-    return clips
+            report("read", len(found) / len(data))
+    return found
 
 
 def _to_second(clip: Clip) -> Clip:
@@ -146,22 +162,22 @@ def _scenes(frames: Tensor, waves: Tensor, masks: Tensor, class_id: Tensor) -> S
     )
 
 
-def _whole(clips: list[Clip], class_id: Tensor) -> Scenes:
+def _whole(some: list[Clip], class_id: Tensor) -> Scenes:
     """Clips in which no object is marked."""
-    frames = torch.stack([clip.frames[0] for clip in clips])
+    frames = torch.stack([clip.frames[0] for clip in some])
     masks = torch.ones((), dtype=torch.bool).expand(*class_id.shape, SIZE, SIZE)
-    return _scenes(frames, torch.stack([clip.waveform for clip in clips]), masks, class_id)
+    return _scenes(frames, torch.stack([clip.waveform for clip in some]), masks, class_id)
 
 
-def _solos(clips: list[Clip], names: tuple[str, ...] | list[str]) -> Scenes:
-    return _whole(clips, torch.tensor([[names.index(clip.category)] for clip in clips]))
+def _solos(some: list[Clip], names: Sequence[str]) -> Scenes:
+    return _whole(some, torch.tensor([[names.index(clip.category)] for clip in some]))
 
 
-def _duets(clips: list[Clip], names: tuple[str, ...] | list[str]) -> Scenes:
-    pairs = [clip.category.split(" ") for clip in clips]
+def _duets(some: list[Clip], names: Sequence[str]) -> Scenes:
+    pairs = [clip.category.split(" ") for clip in some]
     if unknown := sorted({name for pair in pairs for name in pair} - set(names)):
         raise AvcoreError(f"there are duets with {unknown[0]}, but no solos; name the classes")
-    return _whole(clips, torch.tensor([[names.index(name) for name in pair] for pair in pairs]))
+    return _whole(some, torch.tensor([[names.index(name) for name in pair] for pair in pairs]))
 
 
 def _collages(batch: Collage) -> Scenes:

@@ -227,9 +227,7 @@ def read_mask(path: Path) -> np.ndarray:
     return values != 0
 
 
-def read_sound(
-    path: Path, config: ClipConfig, moment: tuple[int, int] = (0, 1)
-) -> np.ndarray:
+def read_sound(path: Path, config: ClipConfig, moment: tuple[int, int] = (0, 1)) -> np.ndarray:
     """The sound of a clip's moment, (n,) float32, mono at the wanted rate.
 
     Raises

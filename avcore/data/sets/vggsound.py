@@ -2,8 +2,8 @@
 
 Source: Chen et al., "VGGSound" (ICASSP 2020). The root holds::
 
-    vggsound.csv                 no header; the id of YouTube, start in seconds, label, train or test
-    video/ID_START.mp4           START as it is or with six digits; or beside the csv file
+    vggsound.csv           no header; id of YouTube, start in seconds, label, train or test
+    video/ID_START.mp4     START as it is or with six digits; or beside the csv file
 
 There is no published split val: one training video in ten, by a digest of its name, is taken for
 it. Videos that have vanished from YouTube are named; `skip_bad` goes on without them.
