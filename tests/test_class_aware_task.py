@@ -18,8 +18,12 @@ from avcore.class_aware import videos
 from avcore.class_aware.scenes import SIZE
 from avcore.class_aware.videos import Videos
 from avcore.cli import INTERRUPTED, main
+from avcore.data.sets import music
 from avcore.nn import pretrained
+from avcore.nn.pictures import normalise
+from avcore.papers.csol import StageOne, StageTwo
 from avcore.papers.csol import task as csol
+from avcore.papers.csol.published import PublishedLocaliser
 from avcore.papers.ier import task as ier
 from avcore.papers.ier.training import Curriculum
 from avcore.support import AvcoreError, CheckpointError, MediaError
@@ -88,11 +92,8 @@ def test_duets_take_the_place_of_collages_to_learn_from(root):
     assert len(train["mixtures"]) == 6 and train["mixtures"].class_id.shape == (6, 2)
     assert val["mixtures"].class_id.shape == (6, 4)  # collages have tiles to score by
     with pytest.raises(AvcoreError, match="duets with drum, but no solos; name the classes"):
-        videos._duets(videos._clips(options, root, _duets_of(root), "", Reading()), ("bell",))
-
-
-def _duets_of(root):
-    return videos.music.list_duets(root, "train")
+        duets = videos._clips(options, root, music.list_duets(root, "train"), "", Reading())
+        videos._duets(options, duets, ("bell",))
 
 
 def test_classes_of_a_root_are_sorted_unless_they_are_given(root, parts):
@@ -182,6 +183,86 @@ def test_every_weight_that_learns_gets_a_gradient(paper, task_of, parts):
 
 def first_four(lesson):
     return type(lesson)(lesson.seen[:4], lesson.mel[:4], lesson.label[:4])
+
+
+# --- the published network of CSOL --------------------------------------------------------------
+
+PICTURES = {**QUICK, "backbones": "published", "features": False, "moments": 1, "steps": 1}
+
+
+@pytest.fixture(scope="module")
+def pictures(root):
+    options = replace(OPTIONS, features=False)
+    return {split: videos.read(options, root, split, Reading()) for split in ("train", "val")}
+
+
+@pytest.fixture
+def large(pictures):
+    """The task of CSOL on pictures that are read once."""
+    return replace(csol.TASK, data=lambda options, root, split, reading: pictures[split])
+
+
+def test_the_published_network_answers_as_the_two_published_ones():
+    pytest.importorskip("torchvision")
+    torch.manual_seed(0)
+    model, image, mel = PublishedLocaliser(4).eval(), torch.rand(2, 3, 64, 64), torch.rand(2, 64, 9)
+    entries, audio = torch.randn(4, 512), mel.transpose(1, 2)[:, None]
+    with torch.no_grad():
+        found = model(image, mel, entries, pairs=True)
+        first = StageOne.forward(model, normalise(image), audio)
+        second = StageTwo.forward(model, normalise(image), audio, entries)
+    torch.testing.assert_close(found.av_map, first.av_map[:, 0])
+    torch.testing.assert_close((found.v_logits, found.a_logits), (first.v_logits, first.a_logits))
+    torch.testing.assert_close(found.class_maps, second.class_maps)
+    torch.testing.assert_close(found.volume[[0, 1], [0, 1]], found.av_logits)
+    torch.testing.assert_close(found.objects, first.visual)
+    with pytest.raises(AvcoreError, match=r"the dictionary wants shape \(4, 512\), got \(3, 512\)"):
+        model(image, mel, entries[:3])
+
+
+def test_the_published_network_is_trained_on_pictures(large, pictures):
+    pytest.importorskip("torchvision")
+    solos = pictures["train"]["solos"]
+    assert solos.seen.shape == (12, 3, 32, 32) and solos.seen.dtype == torch.uint8
+    assert solos.mel.shape == (12, 64, 201)
+    used = []
+
+    def watch(model, batch, recipe):
+        used.append((recipe, {n for n, p in model.named_parameters() if not p.requires_grad}))
+        return csol.loss(model, batch, recipe)
+
+    with pytest.warns(UserWarning, match="random weights; download resnet18-f37072fd"):
+        trained = train_task(replace(large, loss=watch), "published", None, PICTURES)
+    assert trained.model.dictionary.shape == (4, 512) and trained.model.dictionary.any()
+    assert used[-1][0].sharpened == 1.0 and not any("obj_" in name for name in used[-1][1])
+    assert any("obj_conv" in name for name in used[0][1])
+    assert set(trained.histories["mixtures"].scores) == {*SCORES, "silent_pointing"}
+
+
+def test_every_weight_of_the_published_network_that_learns_gets_a_gradient(large, pictures):
+    pytest.importorskip("torchvision")
+    with pytest.warns(UserWarning, match="random weights"):
+        model = csol.build(csol.Network(4, backbones="published"), 0)
+    for phase in csol.LONG:
+        csol.prepare(model, phase.recipe)
+        model.train()
+        lesson = csol.lesson(pictures["train"], csol.begin(model, pictures["train"], phase), phase)
+        csol.loss(model, first_four(lesson), phase.recipe)["loss"].backward()
+        missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+        assert missing == [], phase.name
+
+
+def test_public_weights_go_into_the_pictures_network(tmp_path):
+    models = pytest.importorskip("torchvision.models")
+    torch.manual_seed(0)
+    public = models.resnet18().state_dict()
+    torch.save(public, tmp_path / "resnet18.pth")
+    network = csol.Network(4, backbones="published", resnet=tmp_path / "resnet18.pth")
+    own = csol.build(network, 0).visual_net.state_dict()
+    assert set(own) - set(public) == {"conv1_a.weight"}
+    assert all(torch.equal(own[name], value) for name, value in public.items())
+    with pytest.raises(CheckpointError, match=r"none.pth.*; download resnet18-f37072fd.pth"):
+        csol.build(replace(network, resnet=tmp_path / "none.pth"))
 
 
 # --- stopping and going on ----------------------------------------------------------------------
@@ -313,6 +394,9 @@ def test_the_command_verifies_a_root(root, tmp_path, capsys):
         ("csol", {"clusters": 0}, "clusters are at least 1, got 0"),
         ("csol", {"mixtures": "trios"}, "unknown mixtures 'trios'; choose one of collages, duets"),
         ("csol", {"layout": "vggsound", "mixtures": "duets"}, "only MUSIC has duets"),
+        ("csol", {"features": "no"}, "backbones=small wants features=true"),
+        ("csol", {"backbones": "published"}, "backbones=published wants features=false"),
+        ("csol", {"resnet": "a.pth"}, "the small network has an eye of its own"),
         ("csol", {"layout": "flickr"}, "unknown layout 'flickr'; choose one of music, vggsound"),
         ("csol", {"size": 40}, "size wants a multiple of 32, got 40"),
         ("csol", {"held_out": 0}, "collages and held_out are at least 1"),

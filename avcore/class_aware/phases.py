@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from avcore import metrics
 from avcore.class_aware.network import SmallLocaliser
@@ -61,8 +61,7 @@ def begin_classes(
     return found.labels
 
 
-def learn_stage_one(network: SmallLocaliser) -> None:
+def learn_stage_one(network: nn.Module) -> None:
     """All of a network learns but the scale of class maps, which stage one does not make."""
-    network.requires_grad_(True)
-    network.obj_scale.requires_grad_(False)
-    network.obj_bias.requires_grad_(False)
+    for name, weight in network.named_parameters():
+        weight.requires_grad_(not name.startswith("obj_"))

@@ -8,6 +8,7 @@ a solo or a duet nobody has marked: its mask is the whole picture. Of a collage 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -58,6 +59,9 @@ class Videos:
         "duets", of MUSIC. What is scored are collages of held-out solos.
     collages, held_out
         How many there are to train on, and to score on.
+    features
+        Whether pictures are kept as the frozen eye sees them, or as they are: (N, 3, size, size)
+        uint8, with a log-mel of 201 steps in place of 101, as in the public code.
     spread_db
         The second sound of a collage lies 0 to so many dB below the first.
     """
@@ -69,6 +73,7 @@ class Videos:
     mixtures: str = "collages"
     collages: int = 2000
     held_out: int = 300
+    features: bool = True
     spread_db: float = 0.0
 
     def __post_init__(self) -> None:
@@ -99,21 +104,23 @@ def read(options: Videos, root: str | Path | None, split: str, reading: Reading)
     """
     if root is None:
         raise AvcoreError("this paper is trained on videos of MUSIC or VGGSound: give a root")
-    pretrained.check("full")
+    if options.features:
+        pretrained.check("full")
     find = partial(LAYOUTS[options.layout], root, split, options.classes, moments=options.moments)
     single = _clips(options, root, find(half=1), f"solos, {split}", reading)
     names = options.classes or sorted({clip.category for clip in single})
-    parts = Parts(solos=_solos(single, names))
+    parts = Parts(solos=_solos(options, single, names))
     if split == "train" and options.mixtures == "duets":
         index = music.list_duets(root, split, options.classes, options.moments)
-        parts["mixtures"] = _duets(_clips(options, root, index, "duets", reading), names)
+        both = _clips(options, root, index, "duets", reading)
+        parts["mixtures"] = _duets(options, both, names)
         return parts
     if split == "train":
         single = _clips(options, root, find(half=2), "solos for collages, train", reading)
     count = options.collages if split == "train" else options.held_out
     labels = [names.index(clip.category) for clip in single]
     made = Collages(single, labels, count, SEED, options.spread_db)
-    parts["mixtures"] = _collages(next(iter(Ordered(made, count))))
+    parts["mixtures"] = _collages(options, next(iter(Ordered(made, count))))
     return parts
 
 
@@ -150,11 +157,13 @@ def _to_second(clip: Clip) -> Clip:
     return clip._replace(waveform=fit_length(clip.waveform, round(SECONDS * RATE)))
 
 
-def _scenes(frames: Tensor, waves: Tensor, masks: Tensor, class_id: Tensor) -> Scenes:
+def _scenes(
+    options: Videos, frames: Tensor, waves: Tensor, masks: Tensor, class_id: Tensor
+) -> Scenes:
     """What the eye sees in pictures (N, 3, S, S), and the log-mels of sounds (N, n)."""
     return Scenes(
-        embed(eye(), frames)[0],
-        log_mel(waves),
+        embed(eye(), frames)[0] if options.features else frames,
+        log_mel(waves) if options.features else published_mel(waves),
         masks,
         class_id,
         torch.arange(class_id.shape[1]).expand_as(class_id) < SOUNDING,
@@ -162,31 +171,44 @@ def _scenes(frames: Tensor, waves: Tensor, masks: Tensor, class_id: Tensor) -> S
     )
 
 
-def _whole(some: list[Clip], class_id: Tensor) -> Scenes:
+def published_mel(waves: Tensor) -> Tensor:
+    """Log-mels of sounds (N, n) at 16 kHz with the window and step of the public code.
+
+    (N, 64, n // 80 + 1). Deviation: of the power, and its natural logarithm. As in the public
+    code the lowest bands are narrower than a bin of the spectrum, so that some stay empty.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torchaudio's, of empty bands
+        return log_mel(waves, n_fft=160, hop=80, f_min=0.0)
+
+
+def _whole(options: Videos, some: list[Clip], class_id: Tensor) -> Scenes:
     """Clips in which no object is marked."""
     frames = torch.stack([clip.frames[0] for clip in some])
     masks = torch.ones((), dtype=torch.bool).expand(*class_id.shape, SIZE, SIZE)
-    return _scenes(frames, torch.stack([clip.waveform for clip in some]), masks, class_id)
+    waves = torch.stack([clip.waveform for clip in some])
+    return _scenes(options, frames, waves, masks, class_id)
 
 
-def _solos(some: list[Clip], names: Sequence[str]) -> Scenes:
-    return _whole(some, torch.tensor([[names.index(clip.category)] for clip in some]))
+def _solos(options: Videos, some: list[Clip], names: Sequence[str]) -> Scenes:
+    return _whole(options, some, torch.tensor([[names.index(clip.category)] for clip in some]))
 
 
-def _duets(some: list[Clip], names: Sequence[str]) -> Scenes:
+def _duets(options: Videos, some: list[Clip], names: Sequence[str]) -> Scenes:
     pairs = [clip.category.split(" ") for clip in some]
     if unknown := sorted({name for pair in pairs for name in pair} - set(names)):
         raise AvcoreError(f"there are duets with {unknown[0]}, but no solos; name the classes")
-    return _whole(some, torch.tensor([[names.index(name) for name in pair] for pair in pairs]))
+    class_id = torch.tensor([[names.index(name) for name in pair] for pair in pairs])
+    return _whole(options, some, class_id)
 
 
-def _collages(batch: Collage) -> Scenes:
+def _collages(options: Videos, batch: Collage) -> Scenes:
     half = SIZE // 2
     tiles = torch.zeros(len(TILES), SIZE, SIZE, dtype=torch.bool)
     for mask, (left, top) in zip(tiles, TILES, strict=True):
         x, y = int(left * SIZE), int(top * SIZE)
         mask[y : y + half, x : x + half] = True
-    return _scenes(batch.frame, batch.waveform, tiles[batch.tile], batch.class_id)
+    return _scenes(options, batch.frame, batch.waveform, tiles[batch.tile], batch.class_id)
 
 
 def cluster_scores(

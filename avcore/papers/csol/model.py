@@ -123,6 +123,12 @@ class StageOne(nn.Module):
 
     def localise(self, image: Tensor, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features of pictures (B, 512, h, w) and sounds (B, 512), and their maps (B, 1, h, w)."""
+        visual, heard, v, a = self.embed(image, audio)
+        cosine = torch.einsum("bchw,bc->bhw", v, a)[:, None]
+        return visual, heard, torch.sigmoid(self.conv_av(cosine))
+
+    def embed(self, image: Tensor, audio: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The features, and unit embeddings of places (B, 128, h, w) and sounds (B, 128)."""
         if len(image) != len(audio) or image.shape[1] != 3 or audio.shape[1] != 1:
             raise AvcoreError(
                 "pictures (B, 3, H, W) and log-mel (B, 1, frames, n_mels) are wanted, got "
@@ -132,8 +138,7 @@ class StageOne(nn.Module):
         heard = self.audio_net(audio).amax((2, 3))
         v = functional.normalize(self.conv_v_2(torch.relu(self.conv_v_1(visual))), dim=1)
         a = functional.normalize(self.fc_a_2(torch.relu(self.fc_a_1(heard))), dim=1)
-        cosine = torch.einsum("bchw,bc->bhw", v, a)[:, None]
-        return visual, heard, torch.sigmoid(self.conv_av(cosine))
+        return visual, heard, v, a
 
 
 class StageTwo(StageOne):

@@ -51,12 +51,16 @@ def tell(teacher: SmallLocaliser, scenes: Scenes) -> Tensor:
 
 
 def mixture_loss(
-    model: nn.Module, batch: Heard, dictionary: Tensor | None, silent_filter: str = "soft"
+    model: nn.Module,
+    batch: Heard,
+    dictionary: Tensor | None,
+    silent_filter: str = "soft",
+    pooled: float = POOLED,
 ) -> dict[str, Tensor]:
     """What stage two minimises: "kl" of seen and told classes and, with `LOCATION`, "location".
 
-    `batch.label` are the logits of the clusters that are told to sound; pictures are mirrored at
-    random.
+    `batch.label` are the logits of the clusters that are told to sound; `pooled` sharpens the means
+    of the class maps; pictures are mirrored at random.
     """
     seen = mirror_at_random(batch.seen)
     entries = None if dictionary is None else dictionary.to(seen.device)
@@ -65,5 +69,5 @@ def mixture_loss(
     unused = 0 * (out.v_logits.sum() + out.a_logits.sum())
     if out.class_maps is None:
         return {"loss": location + unused, "location": location}
-    kl = distribution_loss(POOLED * out.class_maps.mean((2, 3)), batch.label)
+    kl = distribution_loss(pooled * out.class_maps.mean((2, 3)), batch.label)
     return {"loss": kl + LOCATION * location + unused, "kl": kl, "location": location}
