@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -434,3 +439,36 @@ def test_what_is_missing_is_one_sentence(root, tmp_path, task_of, monkeypatch):
     monkeypatch.setattr(pretrained, "available", lambda: False)
     with pytest.raises(CheckpointError, match="efficientnet_lite0 are not installed"):
         train_task(csol.TASK, "music", root, QUICK)
+
+
+# --- two processes ------------------------------------------------------------------------------
+
+DDP_SCRIPT = """
+    import os, sys, torch
+    from avcore.cli import main
+    code = main(sys.argv[1:])
+    torch.distributed.barrier()
+    os._exit(code)  # gloo's threads may still hold tensors, and now and then abort a normal exit
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", MODULES)
+def test_two_processes_have_the_same_notes(paper, root, tmp_path):
+    script, path = tmp_path / "train.py", tmp_path / "run.pt"
+    script.write_text(textwrap.dedent(DDP_SCRIPT))
+    repository = Path(__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    sets = {**QUICK, "classes": ",".join(CLASSES)}
+    words = [f"--set={key}={value}" for key, value in sets.items()]
+    command = ["train", paper, "--preset=music", f"--root={root}", f"--checkpoint={path}"]
+    ended = subprocess.run(
+        [*launch, str(script), *command, "--workers=0", *words],
+        env=environment, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert ended.stdout.count("classes: 3 steps") == 1  # the main process speaks alone
+    model, _ = load_task(MODULES[paper].TASK, best_path(path))
+    assert all(weight.isfinite().all() for weight in model.parameters())
+    assert sorted(model.class_of.tolist()) == [0, 1, 2, 3]
