@@ -610,7 +610,7 @@ def test_the_command_checks_a_media_folder_by_default(capsys, tmp_path):
 
 
 def test_wrong_words_for_the_command_are_one_sentence(capsys, tmp_path):
-    code, out, err = run(capsys, tmp_path, "--layout", "vggsound")
-    assert (code, out) == (2, "") and "unknown layout 'vggsound'" in err
+    code, out, err = run(capsys, tmp_path, "--layout", "flickr")
+    assert (code, out) == (2, "") and "unknown layout 'flickr'" in err
     code, out, err = run(capsys, tmp_path, "--layout", "avsbench-s4")
     assert (code, out) == (3, "") and "s4_meta_data.csv: there is no such file" in err

@@ -32,7 +32,15 @@ from avcore.papers.csol.published import PublishedLocaliser
 from avcore.papers.ier import task as ier
 from avcore.papers.ier.training import Curriculum
 from avcore.support import AvcoreError, CheckpointError, MediaError
-from avcore.training import Reading, best_path, configure, evaluate_task, load_task, train_task
+from avcore.training import (
+    Ordered,
+    Reading,
+    best_path,
+    configure,
+    evaluate_task,
+    load_task,
+    train_task,
+)
 from avcore.training.runs import begun_path
 
 pytestmark = pytest.mark.skipif(not pretrained.available(), reason="the eye extra is missing")
@@ -337,6 +345,16 @@ def test_the_notes_of_a_phase_are_kept_beside_its_checkpoint(task_of, tmp_path):
 
 
 # --- the commands -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("paper", MODULES)
+def test_what_was_not_trained_is_not_scored(paper, task_of):
+    with pytest.raises(AvcoreError, match="music has no trained network: give a checkpoint of a"):
+        evaluate_task(task_of(paper), "music")
+    task = task_of(paper)
+    loader = {name: Ordered(part, 4) for name, part in task.data(None, None, "val", None).items()}
+    with pytest.raises(AvcoreError, match="has no object dictionary; give a checkpoint"):
+        task.evaluate(task.build(MODULES[paper].Network(4), 0), loader)
 
 
 @pytest.mark.parametrize("paper", MODULES)

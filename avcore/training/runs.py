@@ -114,9 +114,10 @@ def evaluate_task(
         preset = configure(task, str(source), settings)
         files = _path_fields(preset.network)
         if all(getattr(preset.network, name) is None for name in files):
+            by_file = f", or the file of one with {' or '.join(f'{n}=FILE' for n in files)}"
             raise AvcoreError(
-                f"the preset {source} has no trained network: give a checkpoint of a training, or "
-                f"the file of one with {' or '.join(f'{name}=FILE' for name in files)}"
+                f"the preset {source} has no trained network: give a checkpoint of a training"
+                f"{by_file if files else ''}"
             )
         model, options = task.build(preset.network, 0), preset.data
     else:

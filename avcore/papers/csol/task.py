@@ -148,6 +148,8 @@ def evaluate(model: Any, loader: dict[str, Any]) -> dict[str, float]:
     The boxes are the tiles. "trivial_ciou@0.3" and "trivial_auc" are of maps that never listen.
     """
     solos, mixtures = loader["solos"].data, loader["mixtures"].data
+    if not model.dictionary.any():
+        raise AvcoreError("this network has no object dictionary; give a checkpoint of a training")
     entries, class_of = model.dictionary.cpu(), model.class_of.cpu()
     classes = int(max(class_of.max(), mixtures.class_id.max())) + 1
     maps = evaluation.localise(model, mixtures, entries, model.silent_filter).class_maps

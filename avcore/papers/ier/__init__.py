@@ -5,7 +5,7 @@
 `training`     mixtures made of solos, the curriculum, and both trainings
 `evaluation`   who is found, and what lights up that should not
 `experiments`  claims I1 to I7
-`task`         its training on MUSIC or VGGSound
+`task`         its training on MUSIC or VGGSound, `learner` the whole network of it
 
 No code of the authors is public; what their text leaves open is decided in `CHOICES`, with the
 reason and with what else was tried. Stage one, on which both parts build, is that of
