@@ -20,6 +20,7 @@ pytest.importorskip("lightning_fabric")
 from music_tree import CLASSES, write_music
 
 from avcore.class_aware import videos
+from avcore.class_aware.network import SmallLocaliser
 from avcore.class_aware.scenes import SIZE
 from avcore.class_aware.videos import Videos
 from avcore.cli import INTERRUPTED, main
@@ -53,8 +54,8 @@ QUICK = {
 }  # fmt: skip
 OPTIONS = Videos(**DATA)
 SCORES = {
-    "ciou@0.3", "ciou@0.5", "auc", "nsa", "pointing", "nmi", "accuracy", "trivial_ciou@0.3",
-    "trivial_auc",
+    "ciou@0.3", "ciou@0.5", "auc", "nsa", "pointing", "nmi", "chance_nmi", "accuracy",
+    "trivial_ciou@0.3", "trivial_auc",
 }  # fmt: skip
 
 
@@ -116,6 +117,15 @@ def test_classes_of_a_root_are_sorted_unless_they_are_given(root, parts):
     turned = videos.read(replace(OPTIONS, classes=CLASSES[::-1]), root, "val", reading)["solos"]
     assert torch.equal(turned.class_id.sort(0)[0], found.class_id.sort(0)[0])
     assert torch.equal(3 - turned.class_id, found.class_id)
+
+
+def test_agreement_by_chance_is_told(parts, monkeypatch):
+    solos, class_of = parts["train"]["solos"], torch.tensor([1, 2, 3, 0])
+    clusters = (solos.label() - 1) % 4
+    monkeypatch.setattr(videos, "nearest", lambda model, entries, solos: clusters)
+    found = videos.cluster_scores(SmallLocaliser(4), torch.zeros(4, 152), class_of, solos)
+    assert found["nmi"] == pytest.approx(1) and found["accuracy"] == 1
+    assert 0.1 < found["chance_nmi"] < 0.7  # twelve solos of four classes
 
 
 # --- phases -------------------------------------------------------------------------------------

@@ -36,7 +36,8 @@ LAYOUTS = {"music": music.list_solos, "vggsound": vggsound.list_videos}
 MIXTURES = ("collages", "duets")
 RATE, SECONDS = 16_000, 1.0  # Hz, and s of a sample
 READ = 32  # clips at a time
-SEED = 0  # of the collages
+SEED = 0  # of the collages, and of what chance gives
+DEALS = 20  # from which chance is estimated
 
 
 @dataclass(frozen=True)
@@ -216,12 +217,15 @@ def cluster_scores(
 ) -> dict[str, float]:
     """How well held-out solos are known by the entry (K, C) that they resemble most.
 
-    "nmi", the normalised mutual information of clusters and classes; and "accuracy", given the
+    "nmi", the normalised mutual information of clusters and classes; "chance_nmi", that of the same
+    clusters dealt out at random, which is far from 0 where solos are few; and "accuracy", given the
     class of each cluster (K,), which was matched on other solos.
     """
-    clusters = nearest(model, entries, solos)
-    right = class_of[clusters] == solos.label()
+    clusters, label = nearest(model, entries, solos), solos.label()
+    generator = torch.Generator().manual_seed(SEED)
+    dealt = [clusters[torch.randperm(len(clusters), generator=generator)] for _ in range(DEALS)]
     return {
-        "nmi": metrics.mutual_information(clusters, solos.label()),
-        "accuracy": right.double().mean().item(),
+        "nmi": metrics.mutual_information(clusters, label),
+        "chance_nmi": sum(metrics.mutual_information(each, label) for each in dealt) / DEALS,
+        "accuracy": (class_of[clusters] == label).double().mean().item(),
     }
