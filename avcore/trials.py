@@ -250,9 +250,9 @@ def photograph_dictionary_trial(
 ) -> dict[str, float]:
     """CSOL's dictionary of photographs: normalised mutual information of clusters and classes.
 
-    Of the training scenes and of held-out ones of all animals and instruments; "photographs_true_nmi" is that of
-    k-means under the true masks of the training scenes. Raises `MediaError` where the photographs
-    have not been fetched.
+    Of the training scenes and of held-out ones of all animals and instruments;
+    "photographs_true_nmi" is that of k-means under the true masks of the training scenes. Raises
+    `MediaError` where the photographs have not been fetched.
     """
     bank = MediaBank(_photographs(), skip_bad=True, groups=["animal", "instrument"])
     classes = len(bank.classes)
