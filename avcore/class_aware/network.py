@@ -87,7 +87,8 @@ class SmallLocaliser(nn.Module):
             The entries (K, 152) of an object dictionary, for class maps.
         silent_filter
             How the sounding map keeps silent objects out of them: "soft", multiplied as in the
-            public code; "binary", cut at half of its maximum, as in the text; "none".
+            public code; "binary", as in the text, where no cut is given: ours is half of the
+            maximum; "none".
         pairs
             Whether every sound is looked for in every picture.
         """
