@@ -45,7 +45,7 @@ def stage_two(
 def tell(teacher: SmallLocaliser, scenes: Scenes) -> Tensor:
     """The logits of the clusters that a teacher hears in each scene, (N, K).
 
-    Sounds are not changed in training, so that they are heard once.
+    Training does not change the sounds, so they are heard once.
     """
     return predict(teacher, scenes, lambda model, part: model(part.seen, part.mel).a_logits)
 
