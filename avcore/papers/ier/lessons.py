@@ -88,9 +88,10 @@ def quieter_named(
     classes: int,
     gap_db: float,
     seed: int = 0,
+    count: int = PAIRS,
 ) -> Tensor:
     """For each pair, whether its quieter sound is among the two classes named first, (P,) bool."""
-    pairs = pairs_of(solos, seed)
+    pairs = pairs_of(solos, seed, count=count)
     top = answers(model, mixed(solos, pairs, gap_db), class_of, classes).topk(2, dim=1).indices
     return (top == solos.label()[pairs.quiet][:, None]).any(1)
 
