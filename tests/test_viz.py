@@ -842,14 +842,14 @@ def test_a_grid_of_sounds_plays_and_marks_what_it_was_called() -> None:
     names = {
         "ear": [[viz.Name("drum", 0.9, True), viz.Name("bell", 0.2, False)],
                 [viz.Name("bell", 1.0, True), viz.Name("drum", 0.5, True, "0.50")]],
-        "all": [[viz.Name(EVIL, 0.0)], [viz.Name("siren", 0.3)]],
+        "all": [[viz.Name(EVIL, 0.0), viz.Name("gong", 0.1, True)], [viz.Name("siren", 0.3)]],
     }  # fmt: skip
     pictures = [[np.zeros((3, 8, 8), np.uint8)] * 2, []]
     made = viz.sound_grid([tone, tone / 2], 8000, names, ["a & b", "c"], pictures=pictures).html()
     page = Elements(made)
     assert len(page.all("audio")) == 2 and len(page.all("img")) == 2
     assert page.all("audio")[0]["aria-label"] == "Sound of a & b"
-    assert len(page.all("svg", "av-hit")) == 3 and len(page.all("svg", "av-miss")) == 1
+    assert len(page.all("svg", "av-hit")) == 4 and len(page.all("svg", "av-miss")) == 1
     assert "<b>ear</b>: all names right in 1 of 2" in made
     assert "all</b>: all names" not in made and EVIL not in made
     assert "width:50.0%" in made and "<small>0.50</small>" in made

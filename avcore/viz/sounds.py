@@ -55,7 +55,7 @@ def sound_grid(
         Hz.
     names
         Who names them -> for each sound its names, the first one on top. How many sounds have no
-        wrong name stands above, for those whose names are marked.
+        wrong name stands above, if all names are marked.
     captions
         A plain text for each sound.
     pictures
@@ -103,7 +103,8 @@ def _cell(source: str, words: str, pictures: list[Any], names: Mapping[str, Sequ
     label = text(f"Sound of {words}")
     player = f'<audio controls preload="metadata" aria-label="{label}" src="{source}"></audio>'
     lists = "".join(_names(who, each, len(names) > 1) for who, each in names.items())
-    return f"<li>{strip}<p>{text(words)}</p>{player}{lists}</li>"
+    said = f'<div class="av-lists">{lists}</div>' if lists else ""
+    return f"<li>{strip}<p>{text(words)}</p>{player}{said}</li>"
 
 
 def _names(who: str, names: Sequence[Name], heading: bool) -> str:
@@ -135,8 +136,8 @@ def _score(names: Mapping[str, Sequence[Sequence[Name]]]) -> str:
     """How many sounds have no wrong name."""
     told = []
     for who, each in names.items():
-        marks = [[name.right for name in some if name.right is not None] for some in each]
-        if all(marks):
+        marks = [[name.right for name in some] for some in each]
+        if all(some and None not in some for some in marks):
             right = sum(all(some) for some in marks)
             told.append(f"<b>{text(who)}</b>: all names right in {right} of {len(marks)}")
     return f'<p class="av-score">{" · ".join(told)}</p>' if told else ""
