@@ -111,19 +111,22 @@ class Reader(nn.Module):
         """All running statistics stay as they are."""
         return super().train(False)
 
-    def forward(self, seen: Tensor, features: Tensor) -> Tensor:
-        """Logits (B, n, h, w) of n features (B, n, 128) in what the eye saw (B, 152, h, w)."""
-        places = self.network.look(seen)[2]
+    def look(self, seen: Tensor) -> Tensor:
+        """Unit embeddings of the places (B, 128, h, w) in what the eye saw (B, 152, h, w)."""
+        return self.network.look(seen)[2]
+
+    def forward(self, places: Tensor, features: Tensor) -> Tensor:
+        """Logits (B, n, h, w) of n features (B, n, 128) among places (B, 128, h, w)."""
         sound = self.network.embed_sound(features.flatten(0, 1)).unflatten(0, features.shape[:2])
-        return self.network.location_logits(torch.einsum("bchw,bnc->bnhw", places, sound))
+        return self.network.location_logits(torch.einsum("bchw,bnc->bnhw", places.float(), sound))
 
 
 class Both(NamedTuple):
-    """B mixtures of two solos, what was seen of each, and their clusters (B, 2)."""
+    """B mixtures of two solos, the places in each one's picture, and their clusters (B, 2)."""
 
     mel: Tensor
-    loud_seen: Tensor
-    quiet_seen: Tensor
+    loud: Tensor
+    quiet: Tensor
     label: Tensor
 
 
@@ -144,6 +147,7 @@ def learn_to_find(
     ear = copy.deepcopy(ear).eval().requires_grad_(False)
     with seeded(config.seed):
         model = Reader(network)
+    places = predict(model, solos.seen, lambda model, seen: model.look(seen).half())  # as they stay
 
     def batches(step: int, generator: torch.Generator) -> Both:
         which = torch.randint(len(solos), (2, config.batch_size), generator=generator)
@@ -151,14 +155,12 @@ def learn_to_find(
         levels[0] = 0.0
         loud, quiet = which
         mel = mix(solos.mel[which], levels)
-        return Both(mel, solos.seen[loud], solos.seen[quiet], labels[which].T)
+        return Both(mel, places[loud], places[quiet], labels[which].T)
 
     def loss_fn(model: nn.Module, batch: Both) -> Tensor:
         found = ear.to(batch.mel.device)(batch.mel).features  # (B, K, 128)
         asked = found.gather(1, batch.label[:, :, None].expand(-1, -1, found.shape[2]))
-        in_loud, in_quiet = (
-            model(seen, asked).amax((2, 3)) for seen in (batch.loud_seen, batch.quiet_seen)
-        )
+        in_loud, in_quiet = (model(each, asked).amax((2, 3)) for each in (batch.loud, batch.quiet))
         own = torch.cat([in_loud[:, 0], in_quiet[:, 1]])
         other = torch.cat([in_loud[:, 1], in_quiet[:, 0]])
         counts = (batch.label[:, 0] != batch.label[:, 1]).repeat(2).to(other)
@@ -177,4 +179,8 @@ def find(reader: Reader, ear: nn.Module, scenes: Scenes) -> Tensor:
 def find_features(reader: Reader, features: Tensor, scenes: Scenes) -> Tensor:
     """Maps (N, K, h, w) in [0, 1] of features (N, K, 128), or the same for all, (1, K, 128)."""
     pairs = (scenes.seen, features.expand(len(scenes), -1, -1))
-    return predict(reader, pairs, lambda reader, pair: reader(*pair).sigmoid())
+
+    def function(reader: Reader, pair: tuple[Tensor, Tensor]) -> Tensor:
+        return reader(reader.look(pair[0]), pair[1]).sigmoid()
+
+    return predict(reader, pairs, function)
