@@ -13,7 +13,7 @@ from avcore.class_aware.scenes import draw, stage_of
 from avcore.class_aware.solos import stage_one, train_config
 from avcore.nn.backbones import SoundStream
 from avcore.papers import ier
-from avcore.papers.ier import evaluation, experiments
+from avcore.papers.ier import evaluation, experiments, lessons
 from avcore.papers.ier.identifier import STEPS, Identifier, middle_features, prototypes_of
 from avcore.papers.ier.referrer import MASKS, SEEN_SHARE, Referred, Referrer, in_view
 from avcore.papers.ier.training import (
@@ -251,3 +251,63 @@ def test_the_experiments_return_their_yardsticks():
 def test_every_open_choice_says_why():
     assert len(ier.CHOICES) >= 10
     assert all(all(choice) for choice in ier.CHOICES)
+
+
+# --- what the chapters do ------------------------------------------------------------------------
+
+
+def test_a_lesson_asks_for_each_pair_what_the_experiments_count(start, solos):
+    _, first = start
+    head, class_of = lessons.StageOneEar(first.model), torch.arange(5)
+    told = lessons.quieter_named(head, solos, class_of, 12, 10.0)
+    assert told.double().mean().item() == evaluation.named(head, solos, class_of, 10.0)
+    pairs = lessons.pairs_of(solos)
+    assert (solos.label()[pairs.loud] != solos.label()[pairs.quiet]).all()
+    twins = lessons.pairs_of(solos, one_class=True)
+    assert (solos.label()[twins.loud] == solos.label()[twins.quiet]).all()
+    assert (twins.loud != twins.quiet).all()
+
+
+def test_stage_one_as_an_identifier_takes_no_step(start, solos):
+    _, first = start
+    network, mel = first.model.eval(), solos.mel[:4]
+    prototypes = torch.randn(5, 128)
+    with torch.no_grad():
+        feature = network.audio_net(mel)
+        head = lessons.StageOneEar(network)(mel)
+        near = lessons.StageOneEar(network, prototypes)(mel)
+    torch.testing.assert_close(head.logits, network.a_class_layer(feature))
+    torch.testing.assert_close(head.features[:, 3], feature)
+    cosine = torch.cosine_similarity(feature[2], prototypes[1], dim=0)
+    torch.testing.assert_close(near.logits[2, 1], cosine)
+
+
+def test_answers_are_by_class_and_the_surest_cluster_counts(solos):
+    class Told(torch.nn.Module):
+        def forward(self, mel):
+            logits = torch.tensor([0.5, 2.0, 1.0, -3.0]).expand(len(mel), 4)
+            return ier.Identified(logits[:, :, None], logits)
+
+    found = lessons.answers(Told(), solos.mel[:2], torch.tensor([1, 1, -1, 0]), 3)
+    assert found[1].tolist() == [-3.0, 2.0, -torch.inf]
+
+
+def test_a_reader_learns_one_layer_and_leaves_the_ear(start, solos):
+    config, first = start
+    labels, head = first.dictionary.labels, lessons.StageOneEar(first.model)
+    before = {name: each.clone() for name, each in first.model.state_dict().items()}
+    reader, history = lessons.learn_to_find(first.model, head, solos, labels, config)
+    assert all(torch.equal(each, before[name]) for name, each in first.model.state_dict().items())
+    changed = {
+        name
+        for name, each in reader.network.state_dict().items()
+        if not torch.equal(each, before[name])
+    }
+    assert changed == {"embed_a.0.weight", "embed_a.0.bias"} and len(history.steps)
+    maps = lessons.find(lessons.Reader(first.model), head, solos)
+    assert maps.shape == (32, 5, 16, 16)
+    with torch.no_grad():
+        own = first.model(solos.seen, solos.mel).av_map
+    torch.testing.assert_close(maps[:, 2], own, atol=1e-5, rtol=1e-4)
+    features = torch.randn(1, 5, 128)
+    assert lessons.find_features(reader, features, solos).shape == (32, 5, 16, 16)

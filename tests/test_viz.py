@@ -835,3 +835,33 @@ def test_source_code_is_shown_as_it_stands():
     shown = str(viz.source_code(outline.loops, outline.svg_path))
     assert shown.startswith("```python\ndef loops(") and shown.endswith("\n```")
     assert "\n\n\ndef svg_path(" in shown
+
+
+def test_a_grid_of_sounds_plays_and_marks_what_it_was_called() -> None:
+    tone = np.sin(np.arange(800) / 5).astype(np.float32)
+    names = {
+        "ear": [[viz.Name("drum", 0.9, True), viz.Name("bell", 0.2, False)],
+                [viz.Name("bell", 1.0, True), viz.Name("drum", 0.5, True, "0.50")]],
+        "all": [[viz.Name(EVIL, 0.0), viz.Name("gong", 0.1, True)], [viz.Name("siren", 0.3)]],
+    }  # fmt: skip
+    pictures = [[np.zeros((3, 8, 8), np.uint8)] * 2, []]
+    made = viz.sound_grid([tone, tone / 2], 8000, names, ["a & b", "c"], pictures=pictures).html()
+    page = Elements(made)
+    assert len(page.all("audio")) == 2 and len(page.all("img")) == 2
+    assert page.all("audio")[0]["aria-label"] == "Sound of a & b"
+    assert len(page.all("svg", "av-hit")) == 4 and len(page.all("svg", "av-miss")) == 1
+    assert "<b>ear</b>: all names right in 1 of 2" in made
+    assert "all</b>: all names" not in made and EVIL not in made
+    assert "width:50.0%" in made and "<small>0.50</small>" in made
+
+
+def test_a_grid_of_sounds_wants_as_many_of_everything() -> None:
+    tone = np.zeros(800, np.float32)
+    with pytest.raises(AvcoreError, match="wants sounds"):
+        viz.sound_grid([], 8000)
+    with pytest.raises(AvcoreError, match="2 captions for 1 sounds"):
+        viz.sound_grid([tone], 8000, captions=["a", "b"])
+    with pytest.raises(AvcoreError, match="names by ear for 1"):
+        viz.sound_grid([tone], 8000, {"ear": []})
+    with pytest.raises(AvcoreError, match="share from 0 to 1"):
+        viz.sound_grid([tone], 8000, {"ear": [[viz.Name("drum", 1.2)]]})

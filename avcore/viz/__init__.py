@@ -18,6 +18,7 @@ from avcore.viz.player import audio_player, scene_player
 from avcore.viz.prompts import prompt_maps
 from avcore.viz.scoreboard import claim_card, claim_summary, claim_table, noise_table
 from avcore.viz.sound import spectrogram, waveform_plot
+from avcore.viz.sounds import Name, sound_grid
 from avcore.viz.tables import results_table, values_table
 from avcore.viz.view import Html, View
 from avcore.viz.words import Words, missing, outcome, run_notice, source_code, verdict
@@ -25,6 +26,7 @@ from avcore.viz.words import Words, missing, outcome, run_notice, source_code, v
 __all__ = [
     "Figure",
     "Html",
+    "Name",
     "View",
     "Words",
     "audio_player",
@@ -46,6 +48,7 @@ __all__ = [
     "results_table",
     "run_notice",
     "scene_player",
+    "sound_grid",
     "source_code",
     "spectrogram",
     "tinted",
