@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from avcore.audio import log_mel
 from avcore.class_aware.dictionary import CUT, picked_out
-from avcore.class_aware.scenes import SIZE, Scenes, scenes_of
-from avcore.stage import AssetBank, SceneBatch
+from avcore.class_aware.scenes import SIZE, Only, Scenes, scenes_of
+from avcore.stage import MOVING, AssetBank, ProceduralBank, SceneBatch, Stage, collate
 from avcore.stage.media import MediaBank
 from avcore.support import AvcoreError
 
@@ -130,7 +130,7 @@ def quieter(scenes: Scenes) -> Tensor:
 
 
 def strange_sounds(scenes: Scenes) -> Scenes:
-    """The same pictures with sounds of other scenes of which no source is in view, where there is one.
+    """The same pictures with sounds of other scenes, of which no source is in view if possible.
 
     Each scene gets the sound of the next scene in which no class of its picture is heard.
     """
@@ -158,6 +158,14 @@ def apart_bank(folder: str | Path | None) -> MediaBank | None:
     bank = MediaBank(folder, skip_bad=True, groups=["animal", "instrument"])
     kept = [name for name in bank.classes if {"time", "recordings"} & set(bank.held_out[name])]
     return MediaBank(folder, skip_bad=True, only=kept) if len(kept) >= 5 else None
+
+
+def moving_twins(count: int, seed: int = 0) -> SceneBatch:
+    """Clips of two moving objects of one class, of which one sounds; each class has its turn."""
+    clip = replace(MOVING, sounding=(1, 1), margin=0.0, distinct=False, kind="IEr moving twins")
+    bank = ProceduralBank()
+    stages = [Stage(clip, Only(bank, k), seed) for k in range(len(bank.classes))]
+    return collate([stages[n % len(stages)].scene("test", n) for n in range(count)])
 
 
 def moves_in_time(batch: SceneBatch) -> Tensor:
