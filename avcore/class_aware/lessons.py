@@ -165,7 +165,9 @@ def moving_twins(count: int, seed: int = 0) -> SceneBatch:
     clip = replace(MOVING, sounding=(1, 1), margin=0.0, distinct=False, kind="IEr moving twins")
     bank = ProceduralBank()
     stages = [Stage(clip, Only(bank, k), seed) for k in range(len(bank.classes))]
-    return collate([stages[n % len(stages)].scene("test", n) for n in range(count)])
+    clips = collate([stages[n % len(stages)].scene("test", n) for n in range(count)])
+    turns = torch.arange(count)[:, None] % len(stages)
+    return replace(clips, class_id=turns.expand_as(clips.class_id))
 
 
 def moves_in_time(batch: SceneBatch) -> Tensor:
