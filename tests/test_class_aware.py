@@ -175,9 +175,9 @@ def test_lessons_know_the_quieter_source_and_sounds_of_nothing_in_view(collages)
         assert on[slot] and on[:slot].sum() == 1
     with pytest.raises(AvcoreError, match="two objects that sound"):
         lessons.quieter(replace(collages, sounding=torch.zeros_like(collages.sounding)))
-    strange = lessons.strange_sounds(collages)
-    assert torch.equal(strange.seen, collages.seen)
-    for i, mel in enumerate(strange.mel):
+    wrong = lessons.wrong_sounds(collages)
+    assert torch.equal(wrong.seen, collages.seen)
+    for i, mel in enumerate(wrong.mel):
         (partner,) = (collages.mel == mel).flatten(1).all(1).nonzero().flatten().tolist()
         heard = set(collages.class_id[partner][collages.sounding[partner]].tolist())
         possible = [

@@ -129,7 +129,7 @@ def quieter(scenes: Scenes) -> Tensor:
     return (sounds & (sounds.cumsum(1) == 2)).int().argmax(1)
 
 
-def strange_sounds(scenes: Scenes) -> Scenes:
+def wrong_sounds(scenes: Scenes) -> Scenes:
     """The same pictures with sounds of other scenes, of which no source is in view if possible.
 
     Each scene gets the sound of the next scene in which no class of its picture is heard.
