@@ -74,6 +74,15 @@ TRIALS = (
     ("photographs_denseav_pointing", "share", 0.70, False),
     ("people_words_top1", "share", 0.50, False),
     ("people_words_top5", "share", 0.75, False),
+    ("dictionary_nmi", "share", 0.90, False),
+    ("photographs_dictionary_nmi", "share", 0.85, False),
+    ("solo_iou_over_whole", "ratio", 5.0, False),
+    ("solo_pointing", "share", 0.75, False),
+    ("collage_ciou_over_agnostic", "ratio", 2.0, False),
+    ("collage_nsa", "share", 0.80, False),
+    ("quieter_found", "share", 0.60, False),
+    ("quieter_found_ahead_of_csol", "share", 0.0, False),
+    ("false_activation_over_without", "ratio", 0.5, True),
 )
 CLAIMS_LIMIT = 120  # minutes for all claims of one paper on their planned seeds
 CORES = 2  # that all limits are meant for

@@ -18,14 +18,21 @@ from torch import Tensor
 from torch.nn import functional
 
 from avcore.audio import log_mel
+from avcore.class_aware.dictionary import build_dictionary
+from avcore.class_aware.scenes import draw
+from avcore.class_aware.solos import features_under, nearest, train_config
 from avcore.data.media import stamps
+from avcore.metrics import mutual_information
 from avcore.nn.backbones import SoundStream
 from avcore.papers import avc
 from avcore.papers.avs import evaluation, experiments
+from avcore.papers.csol import experiments as csol
 from avcore.papers.denseav import experiments as dense
 from avcore.papers.denseav.scenes import counts_of
 from avcore.papers.denseav.training import Recipe
+from avcore.papers.ier import experiments as ier
 from avcore.papers.multisensory import shift
+from avcore.sceptic.volumes import volume_experiment
 from avcore.sceptic.words import word_experiment
 from avcore.stage import MOVING, STILL, AssetBank, SceneBatch, SceneConfig, Stage, render
 from avcore.stage.media import MediaBank
@@ -34,6 +41,7 @@ from avcore.training import Shuffled, TrainConfig, fit, pick_device, seeded
 
 SOUND_ONLY = replace(STILL, size=16, objects=(1, 1))
 ONE_OR_TWO = replace(MOVING, objects=(1, 2))
+LEAST = 0.01  # a share that ratios are taken over has at least this value
 SPEECH_ONLY = replace(SOUND_ONLY, sounding=(0, 0), names=(1, 1))
 
 
@@ -218,6 +226,67 @@ def _dense(
     return {f"{prefix}_{name}": value for name, value in values.items()}
 
 
+def dictionary_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
+    """CSOL drawn: its dictionary, single sources, and collages of two sounding and two silent.
+
+    "solo_iou_over_whole" is IoU@0.5 over that of the whole picture (at least one scene in a
+    hundred), "collage_ciou_over_agnostic" CIoU@0.3 over the best class-agnostic rival's.
+    """
+    solo = csol.solo_experiment("alternating", seed, scale, device)
+    collage = csol.class_aware_experiment("CSOL", seed, scale, device)
+    rival = max(collage["agnostic_ciou@0.3"], LEAST)
+    return {
+        "dictionary_nmi": solo["held_out_nmi"],
+        "solo_iou_over_whole": solo["iou@0.5"] / max(solo["whole_iou@0.5"], LEAST),
+        "solo_pointing": solo["pointing"],
+        "collage_ciou": collage["ciou@0.3"],
+        "collage_ciou_over_agnostic": collage["ciou@0.3"] / rival,
+        "collage_nsa": collage["nsa"],
+    }
+
+
+def photograph_dictionary_trial(
+    scale: str, seed: int = 0, device: str = "auto"
+) -> dict[str, float]:
+    """CSOL's dictionary of photographs: normalised mutual information of clusters and classes.
+
+    Of the training scenes and of held-out ones of all animals and instruments;
+    "photographs_true_nmi" is that of k-means under the true masks of the training scenes. Raises
+    `MediaError` where the photographs have not been fetched.
+    """
+    bank = MediaBank(_photographs(), skip_bad=True, groups=["animal", "instrument"])
+    classes = len(bank.classes)
+    count = by_scale(scale, smoke=classes + 3, quick=2500, full=20_000)
+    train, test = (
+        draw("solo", split, number, seed, bank, by_scale(scale, smoke=0, quick=2, full=8))
+        for split, number in (("train", count), ("test", count // 5))
+    )
+    config = replace(train_config(scale, seed, device), progress=False)
+    found = csol.first_stage("alternating", train, classes, config)
+    held_out = nearest(found.model, found.dictionary.entries, test)
+    truth = build_dictionary(features_under(found.model, train, "truth"), classes, seed)
+    return {
+        "photographs_dictionary_nmi": mutual_information(found.dictionary.labels, train.label()),
+        "photographs_held_out_nmi": mutual_information(held_out, test.label()),
+        "photographs_true_nmi": mutual_information(truth.labels, train.label()),
+    }
+
+
+def interference_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
+    """IEr drawn: the quieter of two sources found at 10 dB, and sounds from off screen."""
+    ours, theirs = (volume_experiment(name, seed, scale, device) for name in ("IEr", "CSOL"))
+    with_filter, without = (
+        ier.referrer_experiment(name, seed, scale, device)["off_screen"]
+        for name in ("both filters", "no off-screen filter")
+    )
+    return {
+        "quieter_found": ours["quiet@10"],
+        "quieter_found_ahead_of_csol": ours["quiet@10"] - theirs["quiet@10"],
+        "false_activation": with_filter,
+        "false_activation_over_without": with_filter / max(without, LEAST),
+    }
+
+
 def people_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
     """People's English words, named by a network that learned from a synthesiser alone.
 
@@ -246,4 +315,7 @@ TRIALS = {
     "denseav": dense_trial,
     "photographs-denseav": photograph_dense_trial,
     "people": people_trial,
+    "dictionary": dictionary_trial,
+    "photographs-dictionary": photograph_dictionary_trial,
+    "interference": interference_trial,
 }

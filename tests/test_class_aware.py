@@ -9,9 +9,17 @@ import torch
 
 from avcore.class_aware import lessons
 from avcore.class_aware.dictionary import build_dictionary, object_features, published_mask
-from avcore.class_aware.evaluation import by_class, class_aware
+from avcore.class_aware.evaluation import (
+    best_peak,
+    by_class,
+    by_loudness,
+    class_aware,
+    found_objects,
+    lit,
+    object_peaks,
+)
 from avcore.class_aware.network import SmallLocaliser
-from avcore.class_aware.scenes import Scenes, draw, stage_of
+from avcore.class_aware.scenes import KINDS, Scenes, draw, scenes_of, stage_of
 from avcore.class_aware.solos import UNDER, features_under, stage_one, train_config
 from avcore.data.media import stamps
 from avcore.metrics import match_clusters
@@ -215,3 +223,73 @@ def test_photographs_apart_are_heard_in_parts_that_no_training_hears():
     bank = lessons.apart_bank(folder)
     assert bank is not None and len(bank.classes) >= 5
     assert all({"time", "recordings"} & set(bank.held_out[name]) for name in bank.classes)
+
+
+# --- who is found, and what lights up ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def beyond():
+    return draw("off screen", "test", 6)
+
+
+def perfect_maps(scenes: Scenes) -> torch.Tensor:
+    """One where an object of the class sounds, 0.1 elsewhere on it, at the pictures' size."""
+    maps = torch.zeros(len(scenes), 12, 128, 128)
+    for i, ids in enumerate(scenes.class_id.tolist()):
+        for s, class_id in enumerate(ids):
+            if class_id >= 0:
+                value = 1.0 if scenes.sounding[i, s] else 0.1
+                maps[i, class_id] = value * scenes.masks[i, s]
+    return maps
+
+
+def test_sounds_from_off_screen_have_a_class_and_no_place(beyond):
+    assert ((beyond.offscreen >= 0).sum(1) == 1).all()
+    unseen = beyond.offscreen >= 0
+    assert beyond.sounding[unseen].all() and not beyond.masks[unseen].any()
+    assert (beyond.class_id[unseen] == -1).all()
+    assert all(len(boxes) == 2 for boxes in beyond.boxes())
+
+
+def test_perfect_maps_find_all_that_sounds_and_nothing_else(beyond):
+    maps = perfect_maps(beyond)
+    found = found_objects(maps, beyond)
+    assert torch.equal(found, (beyond.class_id >= 0) & beyond.sounding)
+    assert by_loudness(maps, beyond) == {"loud": 1.0, "quiet": 1.0}
+    assert by_loudness(-maps, beyond) == {"loud": 0.0, "quiet": 0.0}
+    peaks = object_peaks(maps, beyond)
+    assert torch.equal(peaks.isnan(), (beyond.class_id < 0) & (beyond.offscreen < 0))
+    assert lit(peaks, beyond, 0.5) == {"sounding": 1.0, "silent": 0.0, "off_screen": 0.0}
+    everything = lit(object_peaks(torch.ones(6, 12, 4, 4), beyond), beyond, 0.5)
+    assert everything == {"sounding": 1.0, "silent": 1.0, "off_screen": 1.0}
+
+
+def test_an_object_is_not_found_where_a_silent_one_peaks_higher(beyond):
+    maps = perfect_maps(beyond)
+    silent = int(((beyond.class_id[0] >= 0) & ~beyond.sounding[0]).nonzero()[0])
+    maps[0, beyond.class_id[0, silent]] *= 30
+    found = found_objects(maps, beyond)
+    assert not found[0].any() and found[1:].sum() == 10
+
+
+def test_the_best_threshold_parts_what_sounds_from_what_does_not():
+    sounding, silent = torch.tensor([0.9, 0.7, 0.2]), torch.tensor([0.1, 0.3, 0.6])
+    assert best_peak(sounding, silent) == pytest.approx(0.7)
+    assert best_peak(sounding, sounding - 1) == pytest.approx(0.2)
+
+
+def test_twins_are_of_one_class_and_have_their_turns():
+    twins = scenes_of("one class", "test", 14)
+    ids = twins.class_id
+    assert (ids[:, 0] == ids[:, 1]).all() and ids[:, 0].tolist() == [*range(12), 0, 1]
+    assert (twins.sounding.sum(1) == 1).all()
+    assert not torch.equal(twins.frames[0], twins.frames[12])
+    others = scenes_of("two classes", "test", 3)
+    assert (others.class_id[:, 0] != others.class_id[:, 1]).all()
+
+
+def test_an_unknown_kind_of_scene_lists_the_known():
+    with pytest.raises(AvcoreError, match="off screen"):
+        scenes_of("orchestra", "test", 1)
+    assert set(KINDS) >= {"solo", "synthetic", "mixture", "20 dB", "one class"}

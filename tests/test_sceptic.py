@@ -10,8 +10,9 @@ import torch
 
 from avcore import metrics
 from avcore.data.media.folder import MediaClass
-from avcore.sceptic import elsewhere, negatives, words
+from avcore.sceptic import elsewhere, negatives, volumes, words
 from avcore.sceptic.localisers import LOCALISERS
+from avcore.sceptic.volumes import METHODS
 from avcore.stage import SceneBatch, Stage, render
 from avcore.support import AvcoreError
 
@@ -138,3 +139,10 @@ def test_words_are_learned_from_utterances():
     model = words.teach(learn, 3, config, augment=False)
     with torch.no_grad():
         assert (model(test.mel).argmax(1) == test.label).float().mean() > 0.9
+
+
+def test_csol_and_ier_meet_on_the_same_scenes():
+    found = {method: volumes.volume_experiment(method, 0, "smoke", "cpu") for method in METHODS}
+    assert set(found["CSOL"]) == set(found["IEr"]) >= {"quiet@10", "loud@10", "chance_found"}
+    with pytest.raises(AvcoreError, match="method"):
+        volumes.volume_experiment("DSOL", 0, "smoke", "cpu")

@@ -54,6 +54,13 @@ def test_the_photograph_trial_measures_what_chapter_02_shows():
 
 
 @pytest.mark.skipif(stamps.available() is None, reason="the photographs are not fetched")
+def test_a_dictionary_of_photographs_is_compared_with_the_true_masks():
+    values = trials.photograph_dictionary_trial("smoke", seed=0, device="cpu")
+    assert {"photographs_dictionary_nmi", "photographs_true_nmi"} <= set(values)
+    assert all(0 < value <= 1 for value in values.values())
+
+
+@pytest.mark.skipif(stamps.available() is None, reason="the photographs are not fetched")
 def test_segmentation_of_photographs_is_measured_as_that_of_drawings():
     values = trials.photograph_segmentation_trial("smoke", seed=0, device="cpu")
     assert {"photographs_avs_miou", "photographs_avs_wrong_sound_miou"} <= set(values)

@@ -2,9 +2,9 @@
 
 Both stages are in one network. Deviations from the published networks: the eye (EfficientNet-Lite0)
 stays as it is, so that the dictionary and the class maps are made of its standardised features; the
-two streams end in batch normalisation, so that cosines spread from the first step; embeddings are
-averaged over 3×3 places; class maps are cosines with the dictionary less its mean, instead of raw
-products.
+two streams end in batch normalisation, so that cosines spread from the first step; embeddings, and
+features that are compared with the dictionary, are averaged over 3×3 places; class maps are cosines
+with the dictionary less its mean, instead of raw products.
 """
 
 from __future__ import annotations
@@ -55,12 +55,13 @@ class SmallLocaliser(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(SEEN, affine=False)
+        self.around = _around()
         self.visual_net = nn.Sequential(nn.Conv2d(SEEN, WIDTH, 1), nn.ReLU())
         self.audio_net = SoundStream(WIDTH)
         self.embed_v = nn.Sequential(
             nn.Conv2d(WIDTH, WIDTH, 1),
             nn.BatchNorm2d(WIDTH),
-            nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False),
+            _around(),
         )
         self.embed_a = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.BatchNorm1d(WIDTH))
         self.log_scale = nn.Parameter(torch.tensor(2.0))
@@ -86,7 +87,8 @@ class SmallLocaliser(nn.Module):
             The entries (K, 152) of an object dictionary, for class maps.
         silent_filter
             How the sounding map keeps silent objects out of them: "soft", multiplied as in the
-            public code; "binary", cut at half of its maximum, as in the text; "none".
+            public code; "binary", as in the text, where no cut is given: ours is half of the
+            maximum; "none".
         pairs
             Whether every sound is looked for in every picture.
         """
@@ -131,7 +133,7 @@ class SmallLocaliser(nn.Module):
         if dictionary.shape != wanted:
             raise AvcoreError(f"the dictionary wants shape {wanted}, got {tuple(dictionary.shape)}")
         entries = functional.normalize(dictionary - dictionary.mean(0), dim=1)
-        places = functional.normalize(objects, dim=1)
+        places = functional.normalize(self.around(objects), dim=1)
         maps = SHARPNESS * torch.einsum("bchw,kc->bkhw", places, entries)
         return self.obj_scale * maps + self.obj_bias
 
@@ -144,3 +146,8 @@ def sounding(av_map: Tensor, silent_filter: str) -> Tensor:
     if silent_filter == "soft":
         return av_map
     return (av_map >= 0.5 * av_map.amax((1, 2), keepdim=True)).to(av_map.dtype)
+
+
+def _around() -> nn.AvgPool2d:
+    """The mean over 3×3 places, of which those beyond the edge do not count."""
+    return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)

@@ -36,8 +36,8 @@ C1 = Claim(
 C2 = Claim(
     id="C2",
     paper=CSOL,
-    sentence="The filter keeps silent objects quiet: without it less of the maps of absent classes "
-    "stays dark.",
+    sentence="The filter keeps silent objects quiet: without it less of the maps of classes that "
+    "do not sound stays dark.",
     experiment=CLASSES,
     treatment=Side("CSOL", "nsa"),
     baseline=Side("CSOL, no filter", "nsa"),

@@ -85,7 +85,7 @@ D3 = Claim(
     baseline=Side(HALVES, "pred_dis"),
     effect=DIS,
     first_seed=FIRST,
-    gates=(learned(TWO),),
+    gates=(learned(TWO), learned(HALVES)),
     explanation="Pred.Dis {treatment.mean:.2f} against {baseline.mean:.2f}; random scores have a "
     "little more than one half. Words and sounds come with the same kinds of pictures, so "
     "that the picture cannot give away which of the two is heard.",
@@ -98,7 +98,7 @@ D3B = replace(
     "different pictures, as in the paper's two data sets, beyond two halves of one head.",
     treatment=Side(f"{TWO}: {DIFFERENT}", "pred_dis"),
     baseline=Side(f"{HALVES}: {DIFFERENT}", "pred_dis"),
-    gates=(learned(f"{TWO}: {DIFFERENT}"),),
+    gates=(learned(f"{TWO}: {DIFFERENT}"), learned(f"{HALVES}: {DIFFERENT}")),
     explanation="Pred.Dis {treatment.mean:.2f} against {baseline.mean:.2f}. Words name one half "
     "of the classes, sounds belong to the other: heads that divide the pictures also divide "
     "words from sounds. Claim D3d takes the words away.",
@@ -112,7 +112,7 @@ D3C = replace(
     "speech, beyond two halves of one head.",
     treatment=Side(f"{TWO}: {ALL_SOUNDS}", "pred_dis"),
     baseline=Side(f"{HALVES}: {ALL_SOUNDS}", "pred_dis"),
-    gates=(learned(f"{TWO}: {ALL_SOUNDS}"),),
+    gates=(learned(f"{TWO}: {ALL_SOUNDS}"), learned(f"{HALVES}: {ALL_SOUNDS}")),
     explanation="Pred.Dis {treatment.mean:.2f} against {baseline.mean:.2f}. One group of classes "
     "takes the place of the words.",
 )
@@ -140,7 +140,7 @@ D4 = Claim(
     baseline=Side(FREE, "act_dis"),
     effect=DIS,
     first_seed=FIRST,
-    gates=(learned(TWO),),
+    gates=(learned(TWO), learned(FREE)),
     explanation="Act.Dis {treatment.mean:.2f} with the term and {baseline.mean:.2f} without; "
     "Pred.Dis {treatment_run[pred_dis].mean:.2f} and {baseline_run[pred_dis].mean:.2f}. Act.Dis "
     "alone can be won by being quiet.",
@@ -154,7 +154,7 @@ D4_OTHERS = tuple(
         sentence=f"The disentangling term sharpens the separation of the two heads, with {what}.",
         treatment=Side(f"{TWO}: {condition}", "act_dis"),
         baseline=Side(f"{FREE}: {condition}", "act_dis"),
-        gates=(learned(f"{TWO}: {condition}"),),
+        gates=(learned(f"{TWO}: {condition}"), learned(f"{FREE}: {condition}")),
     )
     for claim_id, kind, condition, what in (
         ("D4b", "paper", DIFFERENT, "words and sounds about different pictures"),

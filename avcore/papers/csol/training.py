@@ -32,9 +32,8 @@ def stage_two(
     mixtures, as a class-agnostic rival would be.
     """
     model = copy.deepcopy(start)
-    if (
-        told is None and dictionary is not None
-    ):  # sounds are not changed in training, so they are heard once
+    if told is None and dictionary is not None:
+        # training does not change the sounds, so they are heard once
         told = predict(start, scenes, lambda teacher, part: teacher(part.seen, part.mel).a_logits)
 
     def loss_fn(model: nn.Module, batch: Heard) -> dict[str, Tensor]:
