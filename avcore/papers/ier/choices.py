@@ -80,14 +80,14 @@ CHOICES = (
     ),
     Choice(
         "thresholds of the five masks",
-        "half of the maximum; half of 1 for the fixed one; the plain mean for “batch mean”",
-        "no values are given",
-        "nothing else",
+        "0.3, 0.3 of the batch's maximum, half of the picture's, three times the batch's mean",
+        "no values are given, and a mask is only as good as its threshold",
+        "0.1 to 0.7 of each: these told best what is in view from what is off screen",
     ),
     Choice(
         "how much of the picture must be inside the mask",
         "a twentieth counts as wholly in view",
-        "without a limit the filter measures how large an object is",
+        "without a limit the filter measures how large an object is; the mean has none",
         "no limit: large objects outshine small ones",
     ),
     Choice(
