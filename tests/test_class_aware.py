@@ -21,6 +21,7 @@ from avcore.class_aware.evaluation import (
 from avcore.class_aware.network import SmallLocaliser
 from avcore.class_aware.scenes import KINDS, Scenes, draw, scenes_of, stage_of
 from avcore.class_aware.solos import UNDER, features_under, stage_one, train_config
+from avcore.data.media import stamps
 from avcore.metrics import match_clusters
 from avcore.stage import render
 from avcore.support import AvcoreError
@@ -174,6 +175,54 @@ def test_coverage_and_order_of_objects(collages):
         maps[i, ids[on]] = 1.0
     assert (lessons.told_apart(maps, collages) == 1).all()
     assert (lessons.told_apart(-maps, collages) == 0).all()
+
+
+def test_lessons_know_the_quieter_source_and_sounds_of_nothing_in_view(collages):
+    second = lessons.quieter(collages)
+    for slot, on in zip(second.tolist(), collages.sounding, strict=True):
+        assert on[slot] and on[:slot].sum() == 1
+    with pytest.raises(AvcoreError, match="two objects that sound"):
+        lessons.quieter(replace(collages, sounding=torch.zeros_like(collages.sounding)))
+    wrong = lessons.wrong_sounds(collages)
+    assert torch.equal(wrong.seen, collages.seen)
+    for i, mel in enumerate(wrong.mel):
+        (partner,) = (collages.mel == mel).flatten(1).all(1).nonzero().flatten().tolist()
+        heard = set(collages.class_id[partner][collages.sounding[partner]].tolist())
+        possible = [
+            j
+            for j in range(len(collages))
+            if not set(collages.class_id[j][collages.sounding[j]].tolist())
+            & set(collages.class_id[i].tolist())
+        ]
+        assert not possible or not heard & set(collages.class_id[i].tolist())
+        assert partner != i
+
+
+def test_what_sounds_moves_in_time():
+    twins = lessons.moving_twins(12)
+    assert (twins.class_id[:, 0] == twins.class_id[:, 1]).all()
+    assert twins.class_id[:, 0].tolist() == list(range(12))
+    found = lessons.moves_in_time(twins)
+    assert found.shape == (12, 2) and (found.abs() <= 1.001).all()
+    still = replace(twins, frames=twins.frames[:, :1].expand(-1, 16, -1, -1, -1))
+    assert lessons.moves_in_time(still).abs().max() < 1e-6  # nothing moves
+    louder = torch.linspace(0, 1, 16)[None, :, None].expand(12, 16, 1000).flatten(1)
+    frames = torch.zeros_like(twins.frames)
+    frames[:, 1::2] = (torch.arange(1, 16, 2) * 8)[None, :, None, None, None].to(torch.uint8)
+    moved = lessons.moves_in_time(replace(twins, frames=frames, waveform=louder))
+    assert (moved > 0.9).all()  # it flickers the more the louder it is
+    with pytest.raises(AvcoreError, match="three frames"):
+        lessons.moves_in_time(replace(twins, frames=twins.frames[:, :2]))
+
+
+def test_photographs_apart_are_heard_in_parts_that_no_training_hears():
+    assert lessons.apart_bank(None) is None
+    folder = stamps.available()
+    if folder is None:
+        pytest.skip("the photographs are not on this computer")
+    bank = lessons.apart_bank(folder)
+    assert bank is not None and len(bank.classes) >= 5
+    assert all({"time", "recordings"} & set(bank.held_out[name]) for name in bank.classes)
 
 
 # --- who is found, and what lights up ------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,9 @@ from torch.nn import functional
 
 from avcore.audio import log_mel
 from avcore.class_aware.dictionary import CUT, picked_out
-from avcore.class_aware.scenes import SIZE, Scenes, scenes_of
-from avcore.stage import AssetBank
+from avcore.class_aware.scenes import SIZE, Only, Scenes, scenes_of
+from avcore.stage import MOVING, AssetBank, ProceduralBank, SceneBatch, Stage, collate
+from avcore.stage.media import MediaBank
 from avcore.support import AvcoreError
 
 DIM = 0.25  # of the brightness of what a crop leaves out
@@ -117,3 +119,71 @@ def told_apart(maps: Tensor, scenes: Scenes) -> Tensor:
         above = (loud[:, None] > quiet).double() + 0.5 * (loud[:, None] == quiet).double()
         found.append(above.mean() if above.numel() else torch.tensor(0.5).double())
     return torch.stack(found)
+
+
+def quieter(scenes: Scenes) -> Tensor:
+    """The second object of each scene that sounds, (N,); see `scenes.Kind.gap_db`."""
+    sounds = (scenes.class_id >= 0) & scenes.sounding
+    if (sounds.sum(1) < 2).any():
+        raise AvcoreError("the quieter of two wants two objects that sound in each scene")
+    return (sounds & (sounds.cumsum(1) == 2)).int().argmax(1)
+
+
+def wrong_sounds(scenes: Scenes) -> Scenes:
+    """The same pictures with sounds of other scenes, of which no source is in view if possible.
+
+    Each scene gets the sound of the next scene in which no class of its picture is heard.
+    """
+    seen = [set(ids[ids >= 0].tolist()) for ids in scenes.class_id]
+    everything = torch.maximum(scenes.class_id, scenes.offscreen)
+    heard = [
+        set(ids[on & (ids >= 0)].tolist())
+        for ids, on in zip(everything, scenes.sounding, strict=True)
+    ]
+    count, partner = len(scenes), []
+    for i in range(count):
+        others = [(i + shift) % count for shift in range(1, count)]
+        partner.append(next((j for j in others if not heard[j] & seen[i]), others[0]))
+    return hearing(scenes, scenes.mel[partner])
+
+
+def apart_bank(folder: str | Path | None) -> MediaBank | None:
+    """Photographs of the animals and instruments whose test hears what no training heard.
+
+    Those classes of a media folder that keep recordings, or a stretch of one, for the test; None
+    without a folder, or if there are fewer than five.
+    """
+    if folder is None:
+        return None
+    bank = MediaBank(folder, skip_bad=True, groups=["animal", "instrument"])
+    kept = [name for name in bank.classes if {"time", "recordings"} & set(bank.held_out[name])]
+    return MediaBank(folder, skip_bad=True, only=kept) if len(kept) >= 5 else None
+
+
+def moving_twins(count: int, seed: int = 0) -> SceneBatch:
+    """Clips of two moving objects of one class, of which one sounds; each class has its turn."""
+    clip = replace(MOVING, sounding=(1, 1), margin=0.0, distinct=False, kind="IEr moving twins")
+    bank = ProceduralBank()
+    stages = [Stage(clip, Only(bank, k), seed) for k in range(len(bank.classes))]
+    clips = collate([stages[n % len(stages)].scene("test", n) for n in range(count)])
+    turns = torch.arange(count)[:, None] % len(stages)
+    return replace(clips, class_id=turns.expand_as(clips.class_id))
+
+
+def moves_in_time(batch: SceneBatch) -> Tensor:
+    """How well each object's motion follows the loudness of the mixture, (N, S) in [-1, 1].
+
+    The correlation, over the frames, of two curves: how much the picture changes inside the
+    object's mask since the frame before, and how loud the sound of that frame is. It is helped
+    by the true masks. NaN where nothing is in view.
+    """
+    frames, masks = batch.frames.float(), batch.masks.float()  # (N, T, 3, H, W), (N, S, T, H, W)
+    if frames.shape[1] < 3:
+        raise AvcoreError("motion wants scenes of three frames at least")
+    change = (frames[:, 1:] - frames[:, :-1]).abs().mean(2)  # (N, T - 1, H, W)
+    inside = torch.maximum(masks[:, :, 1:], masks[:, :, :-1])
+    motion = torch.einsum("nthw,nsthw->nst", change, inside) / inside.sum((3, 4)).clamp(min=1)
+    loud = batch.waveform.unflatten(1, (frames.shape[1], -1)).square().mean(2).sqrt()[:, 1:]
+    curves = [each - each.mean(-1, keepdim=True) for each in (motion, loud[:, None])]
+    found = functional.cosine_similarity(*curves, dim=-1)
+    return torch.where(batch.visible, found, torch.nan)
