@@ -184,6 +184,6 @@ def moves_in_time(batch: SceneBatch) -> Tensor:
     inside = torch.maximum(masks[:, :, 1:], masks[:, :, :-1])
     motion = torch.einsum("nthw,nsthw->nst", change, inside) / inside.sum((3, 4)).clamp(min=1)
     loud = batch.waveform.unflatten(1, (frames.shape[1], -1)).square().mean(2).sqrt()[:, 1:]
-    curves = [each - each.mean(-1, keepdim=True) for each in (motion, loud[:, None])]
-    found = functional.cosine_similarity(*curves, dim=-1)
+    motion, loud = (each - each.mean(-1, keepdim=True) for each in (motion, loud[:, None]))
+    found = functional.cosine_similarity(motion, loud, dim=-1)
     return torch.where(batch.visible, found, torch.nan)
