@@ -5,7 +5,6 @@
 `training`     mixtures made of solos, the curriculum, and both trainings
 `evaluation`   who is found, and what lights up that should not
 `experiments`  claims I1 to I7; `lessons` what chapter 30 does beside them
-`learner`      all parts in one network, for `task`: `avcore train ier`
 `task`         its training on MUSIC or VGGSound, `learner` the whole network of it
 
 No code of the authors is public; what their text leaves open is decided in `CHOICES`, with the
