@@ -104,7 +104,7 @@ I5 = replace(
     explanation="Mean average precision in mixtures of four sounds {treatment.mean:.3f} and "
     "{baseline.mean:.3f}; the quieter of two sounds 20 dB apart is named in "
     "{treatment_run[named@20].mean:.3f} and {baseline_run[named@20].mean:.3f}. The fixed share is "
-    "0.7, the curriculum's mean, with two to four sources throughout.",
+    "seven tenths, the curriculum's mean, with two to four sources throughout.",
 )
 I6 = replace(
     I3,
