@@ -847,8 +847,9 @@ def test_a_grid_of_sounds_plays_and_marks_what_it_was_called() -> None:
     pictures = [[np.zeros((3, 8, 8), np.uint8)] * 2, []]
     made = viz.sound_grid([tone, tone / 2], 8000, names, ["a & b", "c"], pictures=pictures).html()
     page = Elements(made)
-    assert len(page.all("audio")) == 2 and len(page.all("img")) == 2
+    assert len(page.all("audio")) == 2
     assert page.all("audio")[0]["aria-label"] == "Sound of a & b"
+    assert [each["alt"] for each in page.all("img")] == [f"picture {n} of a & b" for n in (1, 2)]
     assert len(page.all("svg", "av-hit")) == 4 and len(page.all("svg", "av-miss")) == 1
     assert "<b>ear</b>: all names right in 1 of 2" in made
     assert "all</b>: all names" not in made and EVIL not in made

@@ -95,9 +95,9 @@ def sound_grid(
 
 def _cell(source: str, words: str, pictures: list[Any], names: Mapping[str, Sequence[Name]]) -> str:
     shown = "".join(
-        f'<img class="av-pixels dark-light" alt="" src="'
+        f'<img class="av-pixels dark-light" alt="{text(f"picture {number} of {words}")}" src="'
         f'{picture_uri(as_pictures(each, 3, "pictures of a grid of sounds"))}">'
-        for each in pictures
+        for number, each in enumerate(pictures, start=1)
     )
     strip = f'<div class="av-strip">{shown}</div>' if shown else ""
     label = text(f"Sound of {words}")
