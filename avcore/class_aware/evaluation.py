@@ -81,7 +81,7 @@ def class_aware(
     the share of sounding objects on which the peak of their class's map lies; and
     "silent_pointing", how often the peak of a silent object's class lies on it.
     """
-    maps = by_class((TEMPERATURE * class_maps).softmax(1), class_of, classes)
+    maps = class_specific(class_maps, class_of, classes)
     found = metrics.class_aware_localization(maps, scenes.boxes(), MAP_CUT, size=SIZE)
     hits = {on: object_hits(maps, scenes, on) for on in (True, False)}
     return {
@@ -89,6 +89,11 @@ def class_aware(
         "pointing": hits[True].mean().item() if len(hits[True]) else 0.0,
         "silent_pointing": hits[False].mean().item() if len(hits[False]) else 0.0,
     }
+
+
+def class_specific(class_maps: Tensor, class_of: Tensor, classes: int) -> Tensor:
+    """CSOL's maps of classes (N, classes, h, w): a softmax over the clusters (N, K, h, w)."""
+    return by_class((TEMPERATURE * class_maps).softmax(1), class_of, classes)
 
 
 def by_class(maps: Tensor, class_of: Tensor, classes: int) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,11 @@ from torch.nn import functional
 from avcore import metrics
 from avcore.class_aware.dictionary import ObjectDictionary, build_dictionary, object_features
 from avcore.class_aware.network import SmallLocaliser
-from avcore.class_aware.scenes import Scenes
+from avcore.class_aware.scenes import Scenes, make_data
 from avcore.metrics.clusters import Matching
 from avcore.nn.losses import info_nce, pair_bce
 from avcore.nn.pictures import mirror_at_random
+from avcore.stage import ProceduralBank
 from avcore.support import by_scale, choose
 from avcore.training import History, TrainConfig, fit, predict, seeded, shuffled
 
@@ -175,3 +177,15 @@ def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
         seed=seed,
         device=device,
     )
+
+
+@lru_cache(maxsize=4)
+def drawn_stage_one(seed: int, scale: str, device: str) -> tuple[StageOneResult, Tensor]:
+    """Stage one of the drawn solos, with one round, and the class of each cluster (K,).
+
+    IEr's claims, and CSOL beside it, start from it: trained once in a process, and not changed.
+    """
+    data, classes = make_data("solo", scale, seed), len(ProceduralBank().classes)
+    config = replace(train_config(scale, seed, device), progress=False)
+    found = stage_one(data.train, classes, config)
+    return found, match(found.model, found.dictionary.entries, data.val, classes).class_of

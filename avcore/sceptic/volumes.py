@@ -13,7 +13,7 @@ from torch import Tensor
 
 from avcore.class_aware import evaluation
 from avcore.class_aware.scenes import Scenes, draw, make_data
-from avcore.class_aware.solos import StageOneResult, match, stage_one, train_config
+from avcore.class_aware.solos import drawn_stage_one
 from avcore.nn import pretrained
 from avcore.papers.csol.experiments import second_config
 from avcore.papers.csol.training import stage_two
@@ -48,28 +48,18 @@ def volume_experiment(
 
 
 def _maps(method: str, scenes: Scenes, seed: int, scale: str, device: str) -> Tensor:
-    first, model = _trained(method, seed, scale, device)
-    classes = len(ProceduralBank().classes)
-    entries = first.dictionary.entries
-    class_of = match(first.model, entries, make_data("solo", scale, seed).val, classes).class_of
+    model, classes = _trained(method, seed, scale, device), len(ProceduralBank().classes)
+    first, class_of = drawn_stage_one(seed, scale, device)
     if method == "IEr":
         return ier.class_maps(ier.refer_to(model, scenes), class_of, classes)
-    maps = evaluation.localise(model, scenes, entries).class_maps
+    maps = evaluation.localise(model, scenes, first.dictionary.entries).class_maps
     assert maps is not None  # a dictionary was given
-    sharp = (evaluation.TEMPERATURE * maps).softmax(1)
-    return evaluation.by_class(sharp, class_of, classes)
-
-
-@lru_cache(maxsize=2)
-def _first(seed: int, scale: str, device: str) -> StageOneResult:
-    config = replace(train_config(scale, seed, device), progress=False)
-    solos = make_data("solo", scale, seed).train
-    return stage_one(solos, len(ProceduralBank().classes), config)
+    return evaluation.class_specific(maps, class_of, classes)
 
 
 @lru_cache(maxsize=4)
 def _trained(method: str, seed: int, scale: str, device: str):
-    first, solos = _first(seed, scale, device), make_data("solo", scale, seed).train
+    first, solos = drawn_stage_one(seed, scale, device)[0], make_data("solo", scale, seed).train
     mixtures = draw("mixture", "train", by_scale(scale, smoke=32, quick=1200, full=20_000), seed)
     identifying, referring = (
         replace(config(scale, seed, device), progress=False)
@@ -79,7 +69,7 @@ def _trained(method: str, seed: int, scale: str, device: str):
     if method == "IEr":
         model = Referrer(first.model, teach("steps", first, solos, identifying), entries)
         refer(model, mixtures, solos, referring)
-        return first, model
+        return model
     steps = identifying.steps + referring.steps
     config = replace(second_config(scale, seed, device), steps=steps, progress=False)
-    return first, stage_two(first.model, entries, mixtures, config)[0]
+    return stage_two(first.model, entries, mixtures, config)[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,29 @@ GAPS = (0.0, 10.0, 20.0)  # dB between two sources
 PAIRS = 600  # mixtures that are named at each gap
 
 
+class Pairs(NamedTuple):
+    """Numbers (P,) of solos that are mixed: the louder and the quieter one."""
+
+    loud: Tensor
+    quiet: Tensor
+
+
+def pairs_of(solos: Scenes, seed: int = 0, one_class: bool = False, count: int = PAIRS) -> Pairs:
+    """Two different solos each, of two classes, or of one."""
+    with seeded(seed):
+        first, second = torch.randint(len(solos), (2, count))
+    label = solos.label()
+    kept = (label[first] == label[second]) == one_class
+    kept &= first != second
+    return Pairs(first[kept], second[kept])
+
+
+def mixed(solos: Scenes, pairs: Pairs, gap_db: float) -> Tensor:
+    """Log-mels (P, 64, n) of the pairs, the quieter `gap_db` below where the stage put it."""
+    levels = torch.tensor([0.0, -gap_db])[:, None].expand(2, len(pairs.loud))
+    return mix(solos.mel[torch.stack(pairs)], levels)
+
+
 def named(
     identifier: Identifier, solos: Scenes, class_of: Tensor, gap_db: float, seed: int = 0
 ) -> float:
@@ -26,16 +51,11 @@ def named(
     Mixtures of held-out single sounds of two different classes, `gap_db` apart. `class_of` (K,)
     says the class of each cluster.
     """
-    with seeded(seed):
-        first, second = torch.randint(len(solos), (2, PAIRS))
-    label = solos.label()
-    different = label[first] != label[second]
-    first, second = first[different], second[different]
-    levels = torch.tensor([0.0, -gap_db])[:, None].expand(2, len(first))
-    mels = mix(solos.mel[torch.stack([first, second])], levels)
+    pairs = pairs_of(solos, seed)
+    mels = mixed(solos, pairs, gap_db)
     logits = predict(identifier, mels, lambda model, mel: model(mel).logits)
     top = class_of[logits.topk(2, dim=1).indices]
-    return (top == label[second][:, None]).any(1).double().mean().item()
+    return (top == solos.label()[pairs.quiet][:, None]).any(1).double().mean().item()
 
 
 def mixture_ap(

@@ -17,7 +17,7 @@ from torch import Tensor
 from avcore import metrics
 from avcore.class_aware import evaluation as shared
 from avcore.class_aware.scenes import SIZE, Scenes, draw, make_data
-from avcore.class_aware.solos import StageOneResult, match, stage_one, train_config
+from avcore.class_aware.solos import StageOneResult, drawn_stage_one, train_config
 from avcore.nn import pretrained
 from avcore.papers.ier import evaluation
 from avcore.papers.ier.evaluation import GAPS
@@ -134,7 +134,11 @@ def referrer_experiment(
     def maps(where: str, split: str) -> Tensor:
         found = _referred(where, split, filters, seed, scale, device)
         return evaluation.class_maps(
-            found, _class_of(seed, scale, device), classes, filters.silent, filters.off_screen
+            found,
+            drawn_stage_one(seed, scale, device)[1],
+            classes,
+            filters.silent,
+            filters.off_screen,
         )
 
     test = {where: _scenes(where, "test", seed, scale) for where in CONDITIONS}
@@ -196,10 +200,6 @@ def threshold(maps: Sequence[Tensor], scenes: Sequence[Scenes]) -> float:
 # --- what a seed has in common -------------------------------------------------------------------
 
 
-def _classes() -> int:
-    return len(ProceduralBank().classes)
-
-
 @lru_cache(maxsize=4)
 def _solos(seed: int, scale: str) -> Splits[Scenes]:
     return make_data("solo", scale, seed)
@@ -213,27 +213,17 @@ def _scenes(kind: str, split: str, seed: int, scale: str) -> Scenes:
     return draw(kind, split, count, seed, workers=by_scale(scale, smoke=0, quick=2, full=8))
 
 
-@lru_cache(maxsize=2)
-def _first(seed: int, scale: str, device: str) -> StageOneResult:
-    config = replace(train_config(scale, seed, device), progress=False)
-    return stage_one(_solos(seed, scale).train, _classes(), config)
-
-
-@lru_cache(maxsize=2)
-def _class_of(seed: int, scale: str, device: str) -> Tensor:
-    first, val = _first(seed, scale, device), _solos(seed, scale).val
-    return match(first.model, first.dictionary.entries, val, _classes()).class_of
-
-
 @lru_cache(maxsize=8)
 def _identifier(variant: str, seed: int, scale: str, device: str) -> Identifier:
     config = replace(identify_config(scale, seed, device), progress=False)
-    return teach(variant, _first(seed, scale, device), _solos(seed, scale).train, config)
+    return teach(
+        variant, drawn_stage_one(seed, scale, device)[0], _solos(seed, scale).train, config
+    )
 
 
 @lru_cache(maxsize=16)
 def _named(variant: str, seed: int, scale: str, device: str) -> dict[str, float]:
-    test, class_of = _solos(seed, scale).test, _class_of(seed, scale, device)
+    test, class_of = _solos(seed, scale).test, drawn_stage_one(seed, scale, device)[1]
     model = _identifier(variant, seed, scale, device)
     return {
         **{f"named@{gap:g}": evaluation.named(model, test, class_of, gap) for gap in GAPS},
@@ -245,7 +235,7 @@ def _named(variant: str, seed: int, scale: str, device: str) -> dict[str, float]
 def _referrer(
     off_screen: bool, mask: str, trained: bool, seed: int, scale: str, device: str
 ) -> Referrer:
-    first = _first(seed, scale, device)
+    first = drawn_stage_one(seed, scale, device)[0]
     identifier = _identifier("steps", seed, scale, device)
     model = Referrer(first.model, identifier, first.dictionary.entries, mask)
     if trained:

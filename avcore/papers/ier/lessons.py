@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from avcore.class_aware.network import SmallLocaliser
 from avcore.class_aware.scenes import Scenes
-from avcore.papers.ier.evaluation import PAIRS
+from avcore.papers.ier.evaluation import PAIRS, mixed, pairs_of
 from avcore.papers.ier.identifier import Identified
 from avcore.papers.ier.training import mix
 from avcore.training import History, TrainConfig, fit, predict
@@ -43,29 +43,6 @@ class StageOneEar(nn.Module):
             known = self.prototypes.to(feature)
             logits = functional.cosine_similarity(feature[:, None], known, dim=-1)
         return Identified(feature[:, None].expand(-1, logits.shape[1], -1), logits)
-
-
-class Pairs(NamedTuple):
-    """Numbers (P,) of solos that are mixed: the louder and the quieter one."""
-
-    loud: Tensor
-    quiet: Tensor
-
-
-def pairs_of(solos: Scenes, seed: int = 0, one_class: bool = False, count: int = PAIRS) -> Pairs:
-    """Two different solos each, of two classes, as in `evaluation.named`, or of one."""
-    with seeded(seed):
-        first, second = torch.randint(len(solos), (2, count))
-    label = solos.label()
-    kept = (label[first] == label[second]) == one_class
-    kept &= first != second
-    return Pairs(first[kept], second[kept])
-
-
-def mixed(solos: Scenes, pairs: Pairs, gap_db: float) -> Tensor:
-    """Log-mels (P, 64, n) of the pairs, the quieter `gap_db` below where the stage put it."""
-    levels = torch.tensor([0.0, -gap_db])[:, None].expand(2, len(pairs.loud))
-    return mix(solos.mel[torch.stack(pairs)], levels)
 
 
 def answers(model: nn.Module, mels: Tensor, class_of: Tensor, classes: int) -> Tensor:
