@@ -53,9 +53,13 @@ class Figure:
 
 # What the recorded trials must show: name, unit, target, whether the target is an upper bound.
 TRIALS = (
-    ("shift_accuracy", "fraction", 0.85, False),
-    ("shift_accuracy_sound_only", "fraction", 0.60, True),
-    ("shift_accuracy_picture_only", "fraction", 0.60, True),
+    ("shift_accuracy", "fraction", 0.92, False),
+    ("shift_accuracy_sound_only", "fraction", 0.55, True),
+    ("shift_accuracy_picture_only", "fraction", 0.55, True),
+    ("shift_pointing", "share", 0.60, False),
+    ("actions_gain", "points", 10.0, False),
+    ("separation_gain", "dB", 6.0, False),
+    ("separation_same_voice", "dB", 4.0, False),
     ("word_accuracy", "fraction", 0.90, False),
     ("sound_class_accuracy", "fraction", 0.90, False),
     ("probe_colour_above_chance", "points", 5.0, True),

@@ -16,7 +16,7 @@ from avcore.nn.vggish import VGGish
 from avcore.nn.vit import VisionTransformer
 from avcore.papers import avs, denseav
 from avcore.papers.avc import Correspondence
-from avcore.papers.multisensory import EarlyFusion, Shift
+from avcore.papers.multisensory import EarlyFusion, Separator
 from avcore.stage import COLLAGE, MOVING, STILL, ProceduralBank, SceneDataset, Stage, render
 from avcore.stage.compose import later
 from avcore.stage.media import MediaBank
@@ -59,7 +59,6 @@ def test_performances_play_the_same_after_their_journey():
         TrainConfig(),
         Shuffled(torch.arange(4), 2),
         Splits(1, 2, 3),
-        Shift(MOVING, "both"),
         avs.ClipMaker("MS3"),
         avs.Recipe(),
         denseav.Recipe(),
@@ -83,6 +82,7 @@ def test_batches_and_media_banks_survive_a_pickle(tmp_path):
     [
         Correspondence,
         EarlyFusion,
+        lambda: Separator(EarlyFusion()),
         avs.SmallAVS,
         avs.small_avs,
         denseav.small_denseav,

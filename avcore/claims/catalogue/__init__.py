@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from avcore.claims.catalogue import avc, avs, csol, denseav, ier, sceptic
+from avcore.claims.catalogue import avc, avs, csol, denseav, ier, multisensory, sceptic
 from avcore.claims.claim import Claim
 from avcore.support import choose
 
 CLAIMS: dict[str, Claim] = {
-    claim.id: claim for paper in (avc, csol, ier, avs, denseav, sceptic) for claim in paper.CLAIMS
+    claim.id: claim
+    for paper in (avc, multisensory, csol, ier, avs, denseav, sceptic)
+    for claim in paper.CLAIMS
 }
 
 
