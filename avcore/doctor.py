@@ -25,6 +25,7 @@ OPTIONAL = {  # package -> the extra of avcore that brings it, and what it is fo
     "soundfile": ("media", "recordings"),
     "pillow": ("media", "pictures"),
     "espeakng-loader": ("speech", "saying words"),
+    "mir_eval": ("separation", "SDR, SIR and SAR of separated sounds"),
     "papermill": ("book", "executing the chapters"),
     "jupyter-book": ("book", "building the pages"),
     "snakemake": ("book", "building only what changed"),

@@ -22,7 +22,7 @@ import avcore
 
 OPTIONAL = (
     "IPython", "PIL", "av", "espeakng_loader", "ipywidgets", "lightning", "lightning_fabric",
-    "pandas", "plotly", "soundfile", "timm", "torchvision", "tqdm", "typer",
+    "mir_eval", "pandas", "plotly", "soundfile", "timm", "torchvision", "tqdm", "typer",
 )  # fmt: skip
 # Imports go down only: a module may import those of its own height and below.
 HEIGHT = {
