@@ -12,6 +12,7 @@ import numpy as np
 from avcore.support import MediaError, require
 
 FAR = 2.0  # s ahead; to come so far, going to the last key frame before is faster than decoding
+EARLY = 1e-4  # s that a frame may come too late, by rounding
 
 
 def stretch(
@@ -101,18 +102,20 @@ def _duration(path: Path, container: Any) -> float:
 
 
 def _frames_at(path: Path, container: Any, times: list[float]) -> list[np.ndarray]:
-    """For each of rising times, s from the start, the first frame at or after it, or the last."""
+    """The frame that is shown at each of rising times, s from the start."""
     stream = container.streams.video[0]
     first = stream.start_time or 0
-    found, clock, pictures, frames = None, -FAR, iter(()), []
+    shown, ahead, frames = None, None, []
+    pictures: Iterator[Any] = iter(())
     for time in times:
-        if found is None or time - clock > FAR:
-            container.seek(first + int(time / stream.time_base), stream=stream)
-            found, clock, pictures = None, -FAR, container.decode(stream)
-        while clock < time and (following := next(pictures, None)) is not None:
-            found = following
-            clock = time if found.time is None else found.time - float(first * stream.time_base)
-        if found is None:
+        stamp = first + time / stream.time_base
+        if shown is None or stamp - shown.pts > FAR / stream.time_base:
+            container.seek(int(stamp), stream=stream)
+            pictures = (frame for frame in container.decode(stream) if frame.pts is not None)
+            shown = ahead = next(pictures, None)
+        while ahead is not None and ahead.pts <= stamp + EARLY / stream.time_base:
+            shown, ahead = ahead, next(pictures, None)
+        if shown is None:
             raise MediaError(f"{path}: not a whole video")
-        frames.append(found.to_ndarray(format="rgb24"))
+        frames.append(shown.to_ndarray(format="rgb24"))
     return frames
