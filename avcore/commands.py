@@ -84,12 +84,13 @@ def words(
 def verify(
     folder: Annotated[Path, typer.Argument(help="a media folder, or the root of a data set")],
     layout: Annotated[
-        str, typer.Option(help="media, avsbench-s4, avsbench-ms3, music or vggsound")
+        str,
+        typer.Option(help="media, avsbench-s4, avsbench-ms3, music, vggsound, voxceleb or ucf101"),
     ] = "media",
 ) -> None:
     """Check media of your own or a data set; lists everything in it that cannot be used."""
     settings = {"avsbench-s4": "S4", "avsbench-ms3": "MS3"}
-    solos = ("music", "vggsound")
+    solos, moving = ("music", "vggsound"), ("voxceleb", "ucf101")
     usable: Sequence[object]
     if layout == "media":
         from avcore.data.media.folder import read_folder
@@ -103,8 +104,13 @@ def verify(
         from avcore.class_aware.videos import verify as open_solos
 
         what, (usable, problems) = "videos", open_solos(folder, layout, _show_fraction)
+    elif layout in moving:
+        from avcore.data.sets import ucf101, voxceleb
+
+        open_videos = {"voxceleb": voxceleb.verify, "ucf101": ucf101.verify}[layout]
+        what, (usable, problems) = "videos", open_videos(folder, _show_fraction)
     else:
-        choose(("media", *settings, *solos), layout, "layout")
+        choose(("media", *settings, *solos, *moving), layout, "layout")
     for problem in problems:
         typer.echo(str(problem))
     typer.echo(f"{len(usable)} {what} can be used, {len(problems)} problems")

@@ -12,7 +12,8 @@ from media_tree import RATE, disc, tone, write_picture, write_sound, write_video
 
 from avcore.data.sets import folder
 from avcore.data.sets.clips import Clip, ClipDataset, fit_length
-from avcore.data.sets.files import ClipConfig, read_video
+from avcore.data.sets.files import ClipConfig
+from avcore.data.sets.video import read_video
 from avcore.support import AvcoreError, MediaError
 from avcore.training import Ordered, Shuffled
 

@@ -18,7 +18,8 @@ from avcore.audio import rms_db
 from avcore.data.sets import music, vggsound
 from avcore.data.sets.clips import Clip, ClipDataset, verify
 from avcore.data.sets.collage import TILES, Collages
-from avcore.data.sets.files import ClipConfig, Entry, stretch
+from avcore.data.sets.files import ClipConfig, Entry
+from avcore.data.sets.video import stretch
 from avcore.support import AvcoreError, MediaError
 from avcore.training import Ordered
 

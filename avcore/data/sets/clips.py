@@ -15,13 +15,16 @@ from torch.utils.data import Dataset
 from avcore.data.media.apt import Progress
 from avcore.data.media.folder import Problem
 from avcore.data.sets.files import (
+    SPLITS,
     ClipConfig,
     Entry,
     check,
+    is_video,
     read_mask,
     read_pictures,
     read_sound,
 )
+from avcore.data.sets.video import duration
 from avcore.support import AvcoreError, MediaError, require
 
 SHOWN = 10  # problems that an error or a warning lists
@@ -134,21 +137,42 @@ def verify(
     return usable, list(dict.fromkeys(problems))  # moments of one video share theirs
 
 
-def read_clip(entry: Entry, config: ClipConfig) -> Clip:
+def verify_splits(
+    root: str | Path,
+    find: Callable[[str], Index],
+    config: ClipConfig,
+    progress: Progress | None = None,
+) -> Index:
+    """As `verify`, of all splits of a data set; `find` gives the index of each."""
+    parts = [find(split) for split in SPLITS]
+    entries = [entry for found, _ in parts for entry in found]
+    problems = [problem for _, found in parts for problem in found]
+    return verify(root, (entries, list(dict.fromkeys(problems))), config, progress)
+
+
+def read_clip(entry: Entry, config: ClipConfig, place: float | None = None) -> Clip:
     """Read the files of a clip.
+
+    Where in the clip's moment the stretch lies says `place`, from 0 at its beginning to 1 at its
+    end. By default it is in the middle, or drawn if the configuration says so.
 
     Raises
     ------
     MediaError
         When a file cannot be used.
     """
-    pictures = [p for path in entry.frames for p in read_pictures(path, config, entry.moment)]
+    if place is None:
+        place = torch.rand(()).item() if config.drawn else 0.5
+    moment = entry.moment
+    pictures = [p for path in entry.frames for p in read_pictures(path, config, moment, place)]
     frames = np.stack([_resized(picture, config.size) for picture in pictures])
+    lasts = duration(entry.frames[0]) if config.seconds and is_video(entry.frames[0]) else None
+    sound = read_sound(entry.sound, config, moment, place, lasts)
     masks = [_resized(read_mask(path), config.size) for path in entry.masks]
     stacked = np.stack(masks) if masks else np.zeros((0, config.size, config.size), bool)
     return Clip(
         torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous(),
-        torch.from_numpy(read_sound(entry.sound, config, entry.moment)),
+        torch.from_numpy(sound),
         torch.from_numpy(stacked),
         entry.name,
         entry.category,

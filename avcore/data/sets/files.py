@@ -12,6 +12,7 @@ import numpy as np
 
 from avcore.data.media.folder import Problem
 from avcore.data.media.read import BY_CONTAINER, read_audio, read_image
+from avcore.data.sets.video import duration, has_sound, read_video, stretch
 from avcore.support import AvcoreError, MediaError, require
 
 SPLITS = ("train", "val", "test")
@@ -59,12 +60,17 @@ class ClipConfig:
     sample_rate
         Of the sound, Hz, which becomes mono.
     shortest
-        Seconds that a sound must last.
+        Seconds that a sound must last, and a video.
     frames
         Of a video, how many frames are taken, from the middles of as many equal parts.
     seconds
         How long the stretch of a video and its sound is that is read, around the middle of the
         clip's moment; 0 reads the whole moment.
+    drawn
+        Whether that stretch is drawn anew from torch's random numbers, anywhere in the moment,
+        whenever a clip is read.
+    may_be_silent
+        Whether a video without a sound track can be used; its sound is then of no samples.
     """
 
     size: int = 224
@@ -72,6 +78,8 @@ class ClipConfig:
     shortest: float = 0.0
     frames: int = 1
     seconds: float = 0.0
+    drawn: bool = False
+    may_be_silent: bool = False
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -126,75 +134,28 @@ def check(root: Path, entry: Entry, config: ClipConfig) -> list[Problem]:
     return problems
 
 
+def is_video(path: Path) -> bool:
+    """Whether a file's ending is that of a video."""
+    return path.suffix.lower() in BY_CONTAINER
+
+
 def read_pictures(
-    path: Path, config: ClipConfig, moment: tuple[int, int] = (0, 1)
+    path: Path, config: ClipConfig, moment: tuple[int, int] = (0, 1), place: float = 0.5
 ) -> list[np.ndarray]:
     """The frames of a video, or the one of a picture, each (H, W, 3) uint8 at its own size.
 
-    Raises
-    ------
-    MediaError
-        The file is missing, damaged, or has no pictures in it.
-    """
-    if path.suffix.lower() in BY_CONTAINER:
-        return read_video(path, config.frames, moment, config.seconds)
-    return [read_image(path)[..., :3]]
-
-
-def stretch(lasts: float, moment: tuple[int, int], seconds: float) -> tuple[float, float]:
-    """Where a stretch begins and how long it is, in s, of a file that lasts so many s.
-
-    It has the middle of part i of n, `moment`, in its middle, but stays within the file; with 0
-    seconds it is that part.
-    """
-    part = lasts / moment[1]
-    length = min(seconds or part, lasts)
-    start = (moment[0] + 0.5) * part - length / 2
-    return min(max(start, 0.0), lasts - length), length
-
-
-def read_video(
-    path: Path, count: int = 1, moment: tuple[int, int] = (0, 1), seconds: float = 0.0
-) -> list[np.ndarray]:
-    """Frames from the middles of `count` equal parts of a video, each (H, W, 3) uint8.
-
-    Or of one `stretch` of it.
+    `place` as in `video.stretch`.
 
     Raises
     ------
     MediaError
-        The file is missing, damaged, has no pictures, or does not say how long it lasts.
+        The file is missing, damaged or too short, or has no pictures in it.
     """
-    if not path.is_file():
-        raise MediaError(f"{path}: there is no such file")
-    av = require("av", "media")
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise MediaError(f"{path}: has no pictures in it")
-            stream = container.streams.video[0]
-            length = stream.duration and float(stream.duration * stream.time_base)
-            length = length or (container.duration or 0) / av.time_base
-            if not length > 0:
-                raise MediaError(f"{path}: does not say how long it lasts")
-            start, length = stretch(length, moment, seconds)
-            times = [start + length * (i + 0.5) / count for i in range(count)]
-            return [_frame_at(path, container, time) for time in times]
-    except (av.FFmpegError, OSError) as error:
-        raise MediaError(f"{path}: not a whole video") from error
-
-
-def _frame_at(path: Path, container: Any, time: float) -> np.ndarray:
-    """The first frame at or after `time` s from the start, or the last there is."""
-    stream, found = container.streams.video[0], None
-    start = stream.start_time or 0
-    container.seek(start + int(time / stream.time_base), stream=stream)
-    for found in container.decode(stream):
-        if found.time is None or found.time - float(start * stream.time_base) >= time:
-            break
-    if found is None:
-        raise MediaError(f"{path}: not a whole video")
-    return found.to_ndarray(format="rgb24")
+    if not is_video(path):
+        return [read_image(path)[..., :3]]
+    if config.shortest:
+        _must_last(path, duration(path), config)
+    return read_video(path, config.frames, moment, config.seconds, place)
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -227,17 +188,33 @@ def read_mask(path: Path) -> np.ndarray:
     return values != 0
 
 
-def read_sound(path: Path, config: ClipConfig, moment: tuple[int, int] = (0, 1)) -> np.ndarray:
+def read_sound(
+    path: Path,
+    config: ClipConfig,
+    moment: tuple[int, int] = (0, 1),
+    place: float = 0.5,
+    lasts: float | None = None,
+) -> np.ndarray:
     """The sound of a clip's moment, (n,) float32, mono at the wanted rate.
+
+    `place` as in `video.stretch`. Its stretch begins where that of pictures does that last so many
+    s; without them, where the sound's own length puts it.
 
     Raises
     ------
     MediaError
         The file is missing, damaged or too short, or has samples that are not finite.
     """
+    if config.may_be_silent and is_video(path) and not has_sound(path):
+        return np.zeros(0, np.float32)
     wave = read_audio(path, config.sample_rate)
-    if (lasts := len(wave) / config.sample_rate) < config.shortest:
-        raise MediaError(f"{path}: lasts {lasts:.2f} s; at least {config.shortest:g} s is needed")
-    start, length = stretch(lasts, moment, config.seconds)
-    first = round(start * config.sample_rate)
+    own = len(wave) / config.sample_rate
+    _must_last(path, own, config)
+    start, length = stretch(lasts or own, moment, config.seconds, place)
+    first = round(max(min(start, own - length), 0.0) * config.sample_rate)
     return wave[first : first + round(length * config.sample_rate)]
+
+
+def _must_last(path: Path, lasts: float, config: ClipConfig) -> None:
+    if lasts < config.shortest:
+        raise MediaError(f"{path}: lasts {lasts:.2f} s; at least {config.shortest:g} s is needed")

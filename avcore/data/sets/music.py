@@ -32,7 +32,7 @@ from avcore.data.sets.clips import Index
 from avcore.data.sets.files import SPLITS, Entry
 from avcore.data.sets.folder import clips_in
 from avcore.data.sets.shares import at_moments, half_of, shuffled_by_name
-from avcore.data.sets.table import cannot_name
+from avcore.data.sets.table import cannot_name, read_text
 from avcore.support import MediaError, choose
 
 SOLO_CLASSES = (
@@ -156,7 +156,7 @@ def _listed(root: Path, kind: str, split: str, half: int) -> Index:
     class_of = _read_classes(root, kind)
     entries, problems = [], []
     for name in lists[half - 1 : half] if half else lists:
-        for line, text in enumerate(_text_of(root / name).splitlines(), 1):
+        for line, text in enumerate(read_text(root / name).splitlines(), 1):
             found = _pair(root, text.split(), class_of, split)
             if isinstance(found, Entry):
                 entries.append(found)
@@ -185,18 +185,9 @@ def _read_classes(root: Path, kind: str) -> dict[str, str]:
     """The class of each video of YouTube."""
     paths = [root / name for name in CLASS_LISTS[kind]]
     path = next((path for path in paths if path.is_file()), paths[0])
-    text = _text_of(path)
+    text = read_text(path)
     try:
         videos = json.loads(text)["videos"]
         return {video: name for name, some in videos.items() for video in some}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MediaError(f'{path}: is not of the form {{"videos": {{CLASS: [ID, …]}}}}') from error
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise MediaError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise MediaError(f"{path}: cannot be read as text ({error})") from error

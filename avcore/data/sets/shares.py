@@ -31,7 +31,17 @@ def at_moments(entries: Iterable[Entry], moments: int) -> list[Entry]:
 
 def shuffled_by_name(entries: Iterable[Entry]) -> list[Entry]:
     """Clips in the order of a digest of their names, the same wherever they lie."""
-    return sorted(entries, key=lambda entry: hashlib.sha256(entry.name.encode()).digest())
+    return sorted(entries, key=lambda entry: _digest(entry.name))
+
+
+def held_out(names: Iterable[str]) -> set[str]:
+    """Of speakers, groups and the like one in ten, at least one, in the order of a digest."""
+    ordered = sorted(set(names), key=_digest)
+    return set(ordered[: max(len(ordered) // 10, 1)])
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
 
 
 def half_of(entries: Sequence[Entry], half: int) -> list[Entry]:

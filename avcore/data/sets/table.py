@@ -1,4 +1,4 @@
-"""The csv file that lists the clips of a data set; a bad row is a problem of its own."""
+"""The files that list the clips of a data set; a bad row is a problem of its own."""
 
 from __future__ import annotations
 
@@ -55,8 +55,10 @@ def _read_table(
     return header, rows[1:]
 
 
-def read_lines(table: Path) -> list[tuple[int, list[str]]]:
+def read_lines(table: Path, tabs: bool = False) -> list[tuple[int, list[str]]]:
     """All rows of a csv file, each with the number of its line.
+
+    With `tabs`, a file whose first line has a tab is divided by tabs, not by commas.
 
     Raises
     ------
@@ -65,7 +67,10 @@ def read_lines(table: Path) -> list[tuple[int, list[str]]]:
     """
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)  # else a stray quote swallows all that follows
+            delimiter = "\t" if tabs and "\t" in file.readline() else ","
+            file.seek(0)
+            # strict, or else a stray quote swallows all that follows
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
             rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MediaError(f"{table}: cannot be read as a csv file ({error})") from error
@@ -74,6 +79,22 @@ def read_lines(table: Path) -> list[tuple[int, list[str]]]:
     if not rows:
         raise MediaError(f"{table}: the file is empty")
     return rows
+
+
+def read_text(path: Path) -> str:
+    """The text of a list that is no csv file.
+
+    Raises
+    ------
+    MediaError
+        The file is missing or no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise MediaError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise MediaError(f"{path}: cannot be read as text ({error})") from error
 
 
 def cannot_name(text: str) -> bool:

@@ -1,0 +1,121 @@
+"""Videos: how long they last, whether they have sound, and frames of a stretch of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avcore.support import MediaError, require
+
+FAR = 2.0  # s ahead; to come so far, going to the last key frame before is faster than decoding
+EARLY = 1e-4  # s that a frame may come too late, by rounding
+
+
+def stretch(
+    lasts: float, moment: tuple[int, int], seconds: float, place: float = 0.5
+) -> tuple[float, float]:
+    """Where a stretch begins and how long it is, in s, of a file that lasts so many s.
+
+    It lies in part i of n, `moment`: with a `place` of 0 at its beginning, of 0.5 in its middle,
+    of 1 at its end. It stays within the file; with 0 seconds it is that part.
+    """
+    part = lasts / moment[1]
+    length = min(seconds or part, lasts)
+    start = moment[0] * part + place * (part - length)
+    return min(max(start, 0.0), lasts - length), length
+
+
+def duration(path: Path) -> float:
+    """How long the pictures of a video last, s; none of them is decoded.
+
+    Raises
+    ------
+    MediaError
+        The file is missing, damaged, has no pictures, or does not say how long it lasts.
+    """
+    with _opened(path) as container:
+        return _duration(path, container)
+
+
+def has_sound(path: Path) -> bool:
+    """Whether a video has a sound track, silent or not.
+
+    Raises
+    ------
+    MediaError
+        The file is missing or damaged.
+    """
+    with _opened(path) as container:
+        return bool(container.streams.audio)
+
+
+def read_video(
+    path: Path,
+    count: int = 1,
+    moment: tuple[int, int] = (0, 1),
+    seconds: float = 0.0,
+    place: float = 0.5,
+) -> list[np.ndarray]:
+    """Frames from the middles of `count` equal parts of a video, each (H, W, 3) uint8.
+
+    Or of one `stretch` of it. A video that is shorter than its stretch stands still at its end.
+
+    Raises
+    ------
+    MediaError
+        The file is missing, damaged, has no pictures, or does not say how long it lasts.
+    """
+    with _opened(path) as container:
+        lasts = _duration(path, container)
+        start, length = stretch(lasts, moment, seconds, place)
+        step = (seconds or length) / count
+        times = [min(start + step * (i + 0.5), lasts) for i in range(count)]
+        return _frames_at(path, container, times)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A container of PyAV, whose errors become sentences."""
+    if not path.is_file():
+        raise MediaError(f"{path}: there is no such file")
+    av = require("av", "media")
+    try:
+        with av.open(str(path)) as container:
+            yield container
+    except (av.FFmpegError, OSError) as error:
+        raise MediaError(f"{path}: not a whole video") from error
+
+
+def _duration(path: Path, container: Any) -> float:
+    if not container.streams.video:
+        raise MediaError(f"{path}: has no pictures in it")
+    stream = container.streams.video[0]
+    length = stream.duration and float(stream.duration * stream.time_base)
+    length = length or (container.duration or 0) / require("av", "media").time_base
+    if not length > 0:
+        raise MediaError(f"{path}: does not say how long it lasts")
+    return length
+
+
+def _frames_at(path: Path, container: Any, times: list[float]) -> list[np.ndarray]:
+    """The frame that is shown at each of rising times, s from the start."""
+    stream = container.streams.video[0]
+    first = stream.start_time or 0
+    shown, ahead, frames = None, None, []
+    pictures: Iterator[Any] = iter(())
+    for time in times:
+        stamp = first + time / stream.time_base
+        if shown is None or stamp - shown.pts > FAR / stream.time_base:
+            container.seek(int(stamp), stream=stream)
+            pictures = (frame for frame in container.decode(stream) if frame.pts is not None)
+            shown = ahead = next(pictures, None)
+        while ahead is not None and ahead.pts <= stamp + EARLY / stream.time_base:
+            shown, ahead = ahead, next(pictures, None)
+        if shown is None:
+            raise MediaError(f"{path}: not a whole video")
+        frames.append(shown.to_ndarray(format="rgb24"))
+    return frames
