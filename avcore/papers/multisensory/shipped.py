@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from avcore.nn.weights import fill
 from avcore.papers.multisensory import evaluation, localization, separation, shift
-from avcore.papers.multisensory.clips import EXCERPT, FPS, RATE, Clips, draw
+from avcore.papers.multisensory.clips import EXCERPT, FPS, Clips, draw
 from avcore.papers.multisensory.model import EarlyFusion
 from avcore.papers.multisensory.separation import Separator
 from avcore.support import CheckpointError, atomic_write, by_scale, choose, require
