@@ -222,7 +222,7 @@ def _flushed(resampler: Any) -> list:
 
 def _decoded(video: Video, container: Any, stream: Any, what: str) -> Iterator[Any]:
     """Frames of a stream; damage is an error that says where it is."""
-    time = 0.0
+    time, av = 0.0, require("av", "media")
     stream.codec_context.options = {"err_detect": "explode"}
     try:
         for packet in container.demux(stream):
@@ -233,7 +233,7 @@ def _decoded(video: Video, container: Any, stream: Any, what: str) -> Iterator[A
                     raise MediaError(f"{video.path}: the {what} is damaged at {time:.1f} s")
                 time = time if frame.time is None else frame.time - video.start
                 yield frame
-    except require("av", "media").FFmpegError as error:
+    except av.FFmpegError as error:
         reason = _first_line(error)
         raise MediaError(
             f"{video.path}: the {what} is damaged at {time:.1f} s ({reason})"

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from avcore.data.media.video import Picture, Video
 from avcore.data.media.windows import fit_stored
@@ -24,6 +23,7 @@ PERCENTILE = 97.0
 SHOWN = 0.5  # of the top of the scale: weaker places keep their own colour
 OPACITY = 0.6  # of all but the weakest of the places that are shown
 RAMP = 0.3  # of the shown range, in which the opacity rises from 0
+SQUARE = 1000  # units along the side of the square in which a picture is placed
 MEMORY = 10  # blocks of maps of which the percentile is taken
 LUMA = np.array([0.257, 0.504, 0.098])  # ITU-R BT.601, of values 16 to 235
 BLUE_RED = np.array([[-0.148, -0.291, 0.439], [0.439, -0.368, -0.071]])
@@ -57,11 +57,13 @@ class Overlay:
 
     def __init__(self, video: Video, colours: np.ndarray) -> None:
         self.width, self.height = video.width // 2 * 2, video.height // 2 * 2
-        self.place = fit_stored(video, size=1000)
+        self.place = fit_stored(video, SQUARE)
         self.luma = (16 + colours @ LUMA).round().astype(np.int16)
         self.chroma = (128 + colours @ BLUE_RED.T).round().astype(np.int16)  # (256, 2)
         strength = np.linspace(0, 1 / RAMP, 256).clip(0, 1)
         self.alpha = (256 * OPACITY * strength).round().astype(np.int16)
+        self._weights: tuple[np.ndarray, np.ndarray] | None = None
+        self._shape: tuple[int, ...] = ()
         self._last: tuple[Any, list[np.ndarray]] = (None, [])
 
     def paint(self, picture: Picture, heat: Tensor) -> Any:
@@ -92,11 +94,21 @@ class Overlay:
 
     def _spread(self, heat: Tensor) -> np.ndarray:
         """A stored map of the square over the stored picture: (height, width) uint8."""
-        left, top, width, height = (each / 500 for each in self.place)  # the square is -1 to 1
-        x = left - 1 + width * (torch.arange(self.width) + 0.5) / self.width
-        y = top - 1 + height * (torch.arange(self.height) + 0.5) / self.height
-        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
-        wide = functional.grid_sample(
-            heat[None, None], grid, padding_mode="border", align_corners=False
-        )
-        return (255 * wide[0, 0]).round().to(torch.uint8).numpy()
+        if self._weights is None or heat.shape != self._shape:
+            left, top, width, height = (each / SQUARE for each in self.place)
+            rows = _interpolation(top, height, self.height, heat.shape[0])
+            columns = _interpolation(left, width, self.width, heat.shape[1])
+            self._weights, self._shape = (rows, columns.T), heat.shape
+        rows, columns = self._weights
+        return (255 * (rows @ heat.numpy() @ columns) + 0.5).astype(np.uint8)
+
+
+def _interpolation(first: float, length: float, pixels: int, cells: int) -> np.ndarray:
+    """Weights (pixels, cells) of linear interpolation.
+
+    The pixels divide a part of an axis from 0 to 1, the cells all of it; beyond the middles of
+    the outer cells the map is constant.
+    """
+    at = (first + length * (np.arange(pixels) + 0.5) / pixels) * cells - 0.5
+    distance = np.abs(at.clip(0, cells - 1)[:, None] - np.arange(cells))
+    return (1 - distance).clip(0).astype(np.float32)
