@@ -20,15 +20,14 @@ Checkpoint = Annotated[
 
 
 @app.command()
-def locate(
-    video: Source, out: Out, checkpoint: Checkpoint = None, device: Device = "auto"
-) -> None:
+def locate(video: Source, out: Out, checkpoint: Checkpoint = None, device: Device = "auto") -> None:
     """Lay over a video a map of where its sound comes from: located.mp4."""
-    from avcore.papers.multisensory.videos import locate_video
+    from avcore.papers.multisensory.videos import FORM, locate_video
     from avcore.viz.theme import MAP_SCALE, colour_table
 
     heat, colours = _network("locator", checkpoint, device), colour_table(MAP_SCALE)
-    _timed(lambda report: locate_video(video, out, heat, colours, progress=report), "located")
+    form = getattr(heat, "form", FORM)
+    _timed(lambda report: locate_video(video, out, heat, colours, form, report), "located")
 
 
 @app.command()
@@ -42,16 +41,18 @@ def separate(
     device: Device = "auto",
 ) -> None:
     """Separate the sound of what is in view from all other: on-screen.mp4 and off-screen.mp4."""
-    from avcore.papers.multisensory.videos import separate_video
+    from avcore.papers.multisensory.videos import FORM, separate_video
 
     split = _network("separator", checkpoint, device)
-    _timed(
-        lambda report: separate_video(video, out, split, hide=hide, progress=report), "separated"
-    )
+    form = getattr(split, "form", FORM)
+    _timed(lambda report: separate_video(video, out, split, form, hide, report), "separated")
 
 
 def _network(kind: str, checkpoint: Path | None, device: str) -> Any:
-    """The callable that `avcore.papers.multisensory.shipped` makes of weights."""
+    """The callable that `avcore.papers.multisensory.shipped` makes of weights.
+
+    It may say as its attribute `form` which `ClipForm` it takes.
+    """
     try:
         shipped = importlib.import_module(SHIPPED)
     except ModuleNotFoundError as error:

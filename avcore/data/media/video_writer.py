@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from avcore.data.media.read import _first_line
-from avcore.data.media.video import Picture, Video, opened
+from avcore.data.media.video import Video, opened, picture_streams
+from avcore.data.media.video_streams import Picture
 from avcore.support import MediaError, atomic_write, require
 
 CLOCK = Fraction(1, 90_000)  # s, of encoded pictures
@@ -89,9 +90,7 @@ class VideoWriter:
         frame = picture.frame if frame is None else frame
         stream = self._pictures
         with _writing(self.path):
-            frame = frame.reformat(
-                stream.width, stream.height, "yuv420p", dst_color_range="MPEG"
-            )
+            frame = frame.reformat(stream.width, stream.height, "yuv420p", dst_color_range="MPEG")
             frame.pts, frame.time_base = round(picture.time / CLOCK), CLOCK
             frame.duration = max(round((picture.until - picture.time) / CLOCK), 1)
             frame.pict_type = 0  # the encoder chooses which pictures are key frames
@@ -99,9 +98,8 @@ class VideoWriter:
 
     def _encoded(self, frame: Any) -> None:
         for packet in self._pictures.encode(frame):
-            for other in self._followers:
-                other.packet(_copy(packet))
-            self._container.mux(packet)
+            for writer in (self, *self._followers):
+                writer.packet(packet)
 
     def packet(self, packet: Any) -> None:
         """Write a compressed picture as it is; its times are those of this video."""
@@ -124,11 +122,17 @@ class VideoWriter:
             self._samples += block.shape[1]
             self._container.mux(stream.encode(frame))
 
+    def end_pictures(self) -> None:
+        """Write the last pictures, here and in the followers; must come before they are closed."""
+        if self._encodes:
+            with _writing(self.path):
+                self._encoded(None)
+            self._encodes = False
+
     def finish(self) -> None:
         """Write what the encoders still hold."""
+        self.end_pictures()
         with _writing(self.path):
-            if self._encodes:
-                self._encoded(None)
             if self._sound is not None:
                 self._container.mux(self._sound.encode(None))
 
@@ -168,19 +172,11 @@ def _writing(path: Path) -> Iterator[None]:
         raise MediaError(f"{path}: cannot be written ({reason})") from error
 
 
-def _copy(packet: Any) -> Any:
-    """The same packet for another file: muxing one takes its bytes away."""
-    copy = require("av", "media").Packet(bytes(packet))
-    copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
-    copy.time_base, copy.is_keyframe = packet.time_base, packet.is_keyframe
-    return copy
-
-
 @contextlib.contextmanager
 def compressed(video: Video) -> Iterator[tuple[Any, Iterator[tuple[float, Any]]]]:
     """The stream of a video's pictures, and its packets: (s, packet), on our clock."""
     with opened(video.path) as container:
-        stream = container.streams.video[0]
+        stream = picture_streams(container)[0]
 
         def packets() -> Iterator[tuple[float, Any]]:
             shift = round(video.start / stream.time_base)

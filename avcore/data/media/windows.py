@@ -6,14 +6,14 @@ lost; `Fit` says where it lies, which is needed to put a map back on the origina
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from avcore.data.media.video import Picture, Video, pictures, sound
+from avcore.data.media.video import Video
+from avcore.data.media.video_streams import Picture, must_last, pictures, sound
 from avcore.support import AvcoreError, MediaError
 
 EARLY = 0.002  # s; containers round the times of pictures to 1 ms
@@ -104,7 +104,7 @@ def windows(video: Video, form: ClipForm) -> Iterator[Window]:
     Raises
     ------
     MediaError
-        As `avcore.data.media.video.pictures` and `sound`; or the video is shorter than a clip.
+        As `pictures` and `sound` of `video_streams`; or the video is shorter than a clip.
     """
     shown = _Joined(_at_rate(video, form), form.n_frames)
     heard = _Joined(
@@ -123,6 +123,7 @@ def windows(video: Video, form: ClipForm) -> Iterator[Window]:
         waveform = np.pad(waveform, (0, form.n_samples - len(waveform)))
         yield Window(start, frames, waveform, real)
         if not (shown.more() or heard.more()):
+            must_last(video, start + real, (video.duration or 0) - max(video.start, 0))
             return
         start += form.duration / 2
 
@@ -158,18 +159,16 @@ class _Joined:
 def _at_rate(video: Video, form: ClipForm) -> Iterator[np.ndarray]:
     """The picture on the screen at every k / fps, each (1, 3, S, S) uint8."""
     place = fit_stored(video, form.size)
-    slot = 0
-    shown = None  # what is on the screen, and in small as soon as it is needed
-    for picture in itertools.chain(pictures(video), [None]):
-        if shown is None:
-            shown, small = picture, None  # before its time too, where sound begins first
-        until = shown.until if picture is None else picture.time
+    slot, arriving = 0, pictures(video)
+    shown: Picture | None = next(arriving)  # before its time too, where the sound begins first
+    while shown is not None:
+        after, small = next(arriving, None), None
+        until = after.time if after else max(shown.until, 1 / form.fps)
         while slot / form.fps < until - EARLY:
             small = _squared(shown, place, form.size) if small is None else small
             yield small
             slot += 1
-        if picture is not shown:
-            shown, small = picture, None
+        shown = after
 
 
 def _squared(picture: Picture, place: Fit, size: int) -> np.ndarray:

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avcore.data.media.video import Picture, Video
+from avcore.data.media.video import Video
+from avcore.data.media.video_streams import Picture
 from avcore.data.media.windows import fit_stored
 from avcore.support import require
 
@@ -24,21 +25,30 @@ SHOWN = 0.5  # of the top of the scale: weaker places keep their own colour
 OPACITY = 0.6  # of all but the weakest of the places that are shown
 RAMP = 0.3  # of the shown range, in which the opacity rises from 0
 SQUARE = 1000  # units along the side of the square in which a picture is placed
+UNIT = 128  # of opacity: 255 times it fits 16 bits
 MEMORY = 10  # blocks of maps of which the percentile is taken
+QUIET = 0.25  # of the highest top so far, below which the top never falls
 LUMA = np.array([0.257, 0.504, 0.098])  # ITU-R BT.601, of values 16 to 235
 BLUE_RED = np.array([[-0.148, -0.291, 0.439], [0.439, -0.368, -0.071]])
 
 
 class RunningScale:
-    """The top of the colour scale: a percentile of the last blocks of maps."""
+    """The top of the colour scale: a percentile of the last blocks of maps.
+
+    After a stretch in which nothing sounds, noise would fill the scale; so the top stays above a
+    fraction of the highest that there was.
+    """
 
     def __init__(self) -> None:
+        self._highest = 0.0
         self._blocks: deque[np.ndarray] = deque(maxlen=MEMORY)
 
     def __call__(self, maps: Tensor) -> Tensor:
         """Maps (T, h, w) as fractions of the shown range, 0 to 1; nothing where all are 0."""
         self._blocks.append(maps.numpy().ravel())
         top = float(np.percentile(np.concatenate(self._blocks), PERCENTILE))
+        self._highest = max(self._highest, top)
+        top = max(top, QUIET * self._highest)
         if top <= 0:
             return torch.zeros_like(maps)
         return ((maps / top - SHOWN) / (1 - SHOWN)).clamp(0, 1)
@@ -61,10 +71,10 @@ class Overlay:
         self.luma = (16 + colours @ LUMA).round().astype(np.int16)
         self.chroma = (128 + colours @ BLUE_RED.T).round().astype(np.int16)  # (256, 2)
         strength = np.linspace(0, 1 / RAMP, 256).clip(0, 1)
-        self.alpha = (256 * OPACITY * strength).round().astype(np.int16)
+        self.alpha = (UNIT * OPACITY * strength).round().astype(np.int16)
         self._weights: tuple[np.ndarray, np.ndarray] | None = None
         self._shape: tuple[int, ...] = ()
-        self._last: tuple[Any, list[np.ndarray]] = (None, [])
+        self._last: tuple[Any, list[tuple[np.ndarray, np.ndarray]]] = (None, [])
 
     def paint(self, picture: Picture, heat: Tensor) -> Any:
         """A frame of PyAV (yuv420p) of the picture under its map (h, w), 0 to 1."""
@@ -77,12 +87,12 @@ class Overlay:
         area = self.width * self.height
         luma, *chroma = np.split(pixels, [area, area * 5 // 4])
         for plane, (colour, alpha) in zip((luma, *chroma), self._last[1], strict=True):
-            plane += ((colour - plane) * alpha >> 8).astype(np.uint8)
+            plane += ((colour - plane) * alpha // UNIT).astype(np.uint8)
         packed = pixels.reshape(self.height * 3 // 2, self.width)
         return require("av", "media").VideoFrame.from_ndarray(packed, "yuv420p")
 
     def _planes(self, heat: Tensor, turns: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Colour and opacity (0 to 256) of the pixels of the three planes, each flat int16."""
+        """Colour and opacity (0 to `UNIT`) of the pixels of the three planes, each flat int16."""
         index = self._spread(torch.rot90(heat, -turns))
         half = index[::2, ::2].ravel()
         index = index.ravel()

@@ -1,36 +1,47 @@
 """Locating and separating the sounds of a video of any length, with memory that does not grow.
 
 Source: Owens and Efros (ECCV 2018), Sec. 4 (class activation maps) and Sec. 6 (on- and off-screen
-separation). A network sees windows that overlap by half; what it makes of them is cross-faded with
-weights that sum to one. The network itself is an argument.
+separation). The network is an argument.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional
 
-from avcore.data.media import video as reading
-from avcore.data.media.video import Video
+from avcore.data.media.video import Video, describe
+from avcore.data.media.video_streams import Picture, pictures, sound
 from avcore.data.media.video_writer import (
-    VideoWriter, can_copy, compressed, sound_rate, write_video,
+    VideoWriter,
+    can_copy,
+    compressed,
+    sound_rate,
+    write_video,
 )  # fmt: skip
-from avcore.data.media.windows import ClipForm, Window, windows
+from avcore.data.media.windows import EARLY, ClipForm, Window, windows
 from avcore.papers.multisensory.overlay import Overlay, RunningScale
-from avcore.support import AvcoreError, MediaError, choose, require
+from avcore.papers.multisensory.windowed import (
+    CrossFade,
+    Heat,
+    Split,
+    Until,
+    blacken,
+    heat_window,
+    split_window,
+)  # fmt: skip
+from avcore.support import MediaError, choose, require
 
+FORM = ClipForm()
 SIDES = ("left", "right")
 LOCATED, ON_SCREEN, OFF_SCREEN = "located.mp4", "on-screen.mp4", "off-screen.mp4"
-Split = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-Heat = Callable[[Tensor, Tensor], Tensor]
 Progress = Callable[[float], None]
 
 
@@ -42,34 +53,11 @@ class Written:
     seconds: float
 
 
-class CrossFade:
-    """Joins windows that overlap by half into a stream: the weights of a moment sum to one."""
-
-    def __init__(self) -> None:
-        self._tail: Tensor | None = None
-
-    def add(self, window: Tensor) -> Tensor:
-        """The next window (2m, ...); gives the m values that are final now."""
-        half = len(window) // 2
-        head, tail = window[:half], window[half:]
-        if self._tail is not None:
-            rise = torch.sin(torch.pi / 2 * (torch.arange(half) + 0.5) / half).square()
-            rise = rise.view(-1, *[1] * (window.ndim - 1)).to(window)
-            head = self._tail * (1 - rise) + head * rise
-        self._tail = tail
-        return head
-
-    def end(self) -> Tensor:
-        """The m values after the last window's middle."""
-        assert self._tail is not None  # a video has one window at least
-        return self._tail
-
-
 def separate_video(
     path: str | Path,
     out: str | Path,
     split: Split,
-    form: ClipForm = ClipForm(),
+    form: ClipForm = FORM,
     hide: str | None = None,
     progress: Progress | None = None,
 ) -> Written:
@@ -100,26 +88,26 @@ def separate_video(
     """
     if hide is not None:
         choose(SIDES, hide, "half of the picture")
-    video = reading.describe(path)
+    video = describe(path)
     files = _targets(video, out, ON_SCREEN, OFF_SCREEN)
     fades = CrossFade(), CrossFade()
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(write_video(file)) for file in files]
         for writer in writers:
             writer.add_sound(form.sample_rate)
-        pictures = stack.enter_context(_pictures(video, writers, hide))
+        write_pictures = stack.enter_context(_picture_writer(video, writers, hide))
         samples = 0
         for window in windows(video, form):
-            parts = _checked_split(split, _seen(window, form, hide))
+            parts = split_window(split, window, hide)
             for writer, fade, part in zip(writers, fades, parts, strict=True):
                 writer.sound(_mono(fade.add(part)))
             samples = round((window.start + window.real) * form.sample_rate)
-            pictures(window.start + form.duration / 2)
+            write_pictures(window.start + form.duration / 2)
             _report(progress, video, window)
         rest = samples - round((window.start + form.duration / 2) * form.sample_rate)
         for writer, fade in zip(writers, fades, strict=True):
             writer.sound(_mono(fade.end()[:rest]))
-        pictures(float("inf"))
+        write_pictures(math.inf)
     return Written(files, samples / form.sample_rate)
 
 
@@ -128,7 +116,7 @@ def locate_video(
     out: str | Path,
     heat: Heat,
     colours: np.ndarray,
-    form: ClipForm = ClipForm(),
+    form: ClipForm = FORM,
     progress: Progress | None = None,
 ) -> Written:
     """Write a video with a map of where its sound comes from laid over its pictures.
@@ -152,25 +140,26 @@ def locate_video(
     AvcoreError
         `heat` gives another shape or values that are not finite.
     """
-    video = reading.describe(path)
+    video = describe(path)
     (file,) = _targets(video, out, LOCATED)
     channels, rate = min(video.channels, 2), sound_rate(video.sample_rate)
-    overlay, seconds, maps = Overlay(video, colours), 0.0, None
+    overlay, seconds = Overlay(video, colours), 0.0
     with write_video(file) as writer:
-        shown = _Until((each.time, each) for each in reading.pictures(video))
+        shown = Until((each.time, each) for each in pictures(video))
         first = shown.peek()
         writer.encode_pictures(video, first.turns)
         writer.add_sound(rate, channels)
         layout = ("mono", "stereo")[channels - 1]
-        heard = _Until(reading.sound(video, rate, layout))
-        for start, maps, seconds in _maps(video, heat, form, progress):
-            end = start + form.duration / 2
+        heard = Until(sound(video, rate, layout))
+        for start, maps, read in _maps(video, heat, form, progress):
+            end, seconds = start + form.duration / 2, read
             for block in heard.until(end):
                 writer.sound(block)
             for picture in shown.until(end):
-                at = min(max(int((picture.time - start) * form.fps), 0), len(maps) - 1)
-                writer.picture(picture, overlay.paint(picture, maps[at]))
-        for block in heard.until(float("inf")):
+                slot = math.floor((picture.time - start + EARLY) * form.fps)
+                heat_now = maps[min(max(slot, 0), len(maps) - 1)]
+                writer.picture(picture, overlay.paint(picture, heat_now))
+        for block in heard.until(math.inf):
             writer.sound(block)
     return Written((file,), seconds)
 
@@ -182,7 +171,7 @@ def _maps(
     fade, scale = CrossFade(), RunningScale()
     start = seconds = 0.0
     for window in windows(video, form):
-        maps = _checked_heat(heat, _seen(window, form, None))
+        maps = heat_window(heat, window)
         resized = functional.interpolate(
             maps[None, None], (form.n_frames, *maps.shape[1:]), mode="trilinear"
         )
@@ -192,27 +181,8 @@ def _maps(
     yield start + form.duration / 2, scale(fade.end()), seconds
 
 
-class _Until:
-    """Items with their times, given out up to a time."""
-
-    def __init__(self, items: Iterator[tuple[float, Any]]) -> None:
-        self._items = iter(items)
-        self._next = next(self._items, None)
-
-    def peek(self) -> Any:
-        """The first item that was not given out."""
-        return self._next[1] if self._next else None
-
-    def until(self, time: float) -> Iterator[Any]:
-        """All items before `time`, in s."""
-        while self._next is not None and self._next[0] < time:
-            item = self._next[1]
-            yield item
-            self._next = next(self._items, None)
-
-
 @contextlib.contextmanager
-def _pictures(
+def _picture_writer(
     video: Video, writers: list[VideoWriter], hide: str | None
 ) -> Iterator[Callable[[float], None]]:
     """A function that gives all writers the pictures before a time: copied or encoded once."""
@@ -220,7 +190,7 @@ def _pictures(
         with compressed(video) as (stream, packets):
             for writer in writers:
                 writer.copy_pictures(stream)
-            waiting = _Until(packets)
+            waiting = Until(packets)
 
             def copy(time: float) -> None:
                 for packet in waiting.until(time):
@@ -229,7 +199,7 @@ def _pictures(
 
             yield copy
         return
-    shown = _Until((each.time, each) for each in reading.pictures(video))
+    shown = Until((each.time, each) for each in pictures(video))
     first, *others = writers
     first.encode_pictures(video, shown.peek().turns)
     for other in others:
@@ -240,48 +210,14 @@ def _pictures(
             first.picture(picture, hidden(picture, hide) if hide else None)
 
     yield encode
+    first.end_pictures()
 
 
-def hidden(picture: reading.Picture, side: str) -> Any:
+def hidden(picture: Picture, side: str) -> Any:
     """A frame of PyAV (rgb24) of a picture whose left or right half, seen upright, is black."""
     pixels = picture.frame.to_ndarray(format="rgb24")
-    _blacken(np.rot90(pixels, picture.turns), side, axis=1)  # a view of the same pixels
+    blacken(np.rot90(pixels, picture.turns), side, axis=1)  # a view of the same pixels
     return require("av", "media").VideoFrame.from_ndarray(pixels, "rgb24")
-
-
-def _blacken(pixels: Any, side: str, axis: int) -> None:
-    middle = pixels.shape[axis] // 2
-    half = slice(None, middle) if side == "left" else slice(middle, None)
-    pixels[(slice(None),) * axis + (half,)] = 0
-
-
-def _seen(window: Window, form: ClipForm, hide: str | None) -> tuple[Tensor, Tensor]:
-    """What the network is given of a window."""
-    frames = torch.from_numpy(window.frames).float() / 255
-    if hide:
-        _blacken(frames, hide, axis=3)
-    return frames, torch.from_numpy(window.waveform)
-
-
-def _checked_split(split: Split, seen: tuple[Tensor, Tensor]) -> list[Tensor]:
-    with torch.no_grad():
-        parts = [part.detach().float().cpu() for part in split(*seen)]
-    if len(parts) != 2 or any(part.shape != seen[1].shape for part in parts):
-        shapes = [tuple(part.shape) for part in parts]
-        raise AvcoreError(f"split wants to give two sounds of {len(seen[1])} samples, got {shapes}")
-    if not all(part.isfinite().all() for part in parts):
-        raise AvcoreError("the separated sound has values that are not finite")
-    return parts
-
-
-def _checked_heat(heat: Heat, seen: tuple[Tensor, Tensor]) -> Tensor:
-    with torch.no_grad():
-        maps = heat(*seen).detach().float().cpu()
-    if maps.ndim != 3 or not maps.numel():
-        raise AvcoreError(f"heat wants to give maps (T, h, w), got {tuple(maps.shape)}")
-    if not maps.isfinite().all():
-        raise AvcoreError("a map of where the sound is has values that are not finite")
-    return maps.clamp_min(0)
 
 
 def _targets(video: Video, out: str | Path, *names: str) -> tuple[Path, ...]:
