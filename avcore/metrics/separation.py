@@ -119,12 +119,10 @@ def _pair(estimate: Values, target: Values, dims: int | None = None) -> tuple[Te
 
 
 def _refuse_silence(sounds: Tensor, name: str) -> None:
-    silent = (sounds == 0).all(-1)
-    if silent.any():
-        where = ", ".join(map(str, silent.nonzero()[0].tolist()))
-        raise AvcoreError(
-            f"the {name}{where and f' ({where})'} is silent, so it has no ratio in dB"
-        )
+    silent = (sounds == 0).all(-1).nonzero()
+    if len(silent):
+        which = f" {tuple(silent[0].tolist())}" if sounds.ndim > 1 else ""
+        raise AvcoreError(f"the {name}{which} is silent, so it has no ratio in dB")
 
 
 def _decibel(signal: Tensor, noise: Tensor) -> Tensor:
