@@ -21,7 +21,17 @@ from avcore.viz.sound import spectrogram, waveform_plot
 from avcore.viz.sounds import Name, sound_grid
 from avcore.viz.tables import results_table, values_table
 from avcore.viz.view import Html, View
-from avcore.viz.words import Words, missing, outcome, run_notice, source_code, verdict
+from avcore.viz.words import (
+    Words,
+    listed,
+    missing,
+    outcome,
+    repeated,
+    run_notice,
+    source_code,
+    verdict,
+    who_sounds,
+)
 
 __all__ = [
     "Figure",
@@ -39,12 +49,14 @@ __all__ = [
     "figure",
     "gallery",
     "heatmaps",
+    "listed",
     "map_grid",
     "missing",
     "mode",
     "noise_table",
     "outcome",
     "prompt_maps",
+    "repeated",
     "results_table",
     "run_notice",
     "scene_player",
@@ -57,4 +69,5 @@ __all__ = [
     "verdict",
     "volume_block",
     "waveform_plot",
+    "who_sounds",
 ]
