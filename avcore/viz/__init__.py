@@ -15,7 +15,6 @@ from avcore.viz.grid import map_grid, tinted
 from avcore.viz.heatmaps import heatmaps
 from avcore.viz.modes import mode
 from avcore.viz.player import audio_player, scene_player
-from avcore.viz.prompts import prompt_maps
 from avcore.viz.scoreboard import claim_card, claim_summary, claim_table, noise_table
 from avcore.viz.sound import spectrogram, waveform_plot
 from avcore.viz.sounds import Name, sound_grid
@@ -55,7 +54,6 @@ __all__ = [
     "mode",
     "noise_table",
     "outcome",
-    "prompt_maps",
     "repeated",
     "results_table",
     "run_notice",
