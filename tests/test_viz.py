@@ -10,6 +10,7 @@ import re
 import wave
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -742,6 +743,27 @@ def test_an_outcome_says_what_was_found_with_its_numbers():
     assert str(viz.outcome(compare([0, 1], [1, 0]), **texts)) == "a tie"
 
 
+def test_a_repeated_seed_is_told_with_its_threads():
+    noisy = {"seed": 4, "threads": [1, 2], "values": [0.5, 0.53], "spread": 0.03}
+    made_of = record([0.1], "reproduced", id="C7", noise=noisy)
+    assert str(viz.repeated(made_of)) == (
+        "Seed 4 of claim C7: IoU 0.500 with 1 thread, 0.530 with 2, which is 0.030 apart."
+    )
+    assert "run twice yet" in str(viz.repeated(None)) + str(viz.repeated({"id": "C7"}))
+
+
+def test_captions_name_every_object_and_lists_say_when_they_are_empty():
+    scenes = SimpleNamespace(
+        class_id=torch.tensor([[1, 0], [0, -1]]),
+        sounding=torch.tensor([[True, False], [False, False]]),
+    )
+    assert viz.who_sounds(scenes, ["drum", "bell"]) == [
+        "bell sounds, drum is silent", "drum is silent",
+    ]  # fmt: skip
+    assert str(viz.listed(["a", "b"])) == "- a\n- b"
+    assert str(viz.listed([], none="Nothing waits.")) == "Nothing waits."
+
+
 def test_a_run_says_what_its_results_are_worth(monkeypatch):
     assert "smoke run" in str(viz.run_notice("smoke", 0))
     monkeypatch.setattr("avcore.nn.pretrained.available", lambda: False)
@@ -827,7 +849,8 @@ def test_a_block_of_other_shapes_is_an_error():
 def test_what_is_not_here_and_how_it_is_fetched():
     assert "avcore data stamps" in str(viz.missing("photographs"))
     assert "avcore data words" in str(viz.missing("words"))
-    with pytest.raises(AvcoreError, match="media"):
+    assert "No failure" in str(viz.missing("failures")) and "recorded" in str(viz.missing("runs"))
+    with pytest.raises(AvcoreError, match="missing part"):
         viz.missing("videos")
 
 
