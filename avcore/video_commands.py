@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from avcore.commands import Device, app, show_fraction, typer
+from avcore.commands import Device, Scale, app, show_fraction, table, typer
 from avcore.support import AvcoreError
 
 SHIPPED = "avcore.papers.multisensory.shipped"
@@ -46,6 +46,21 @@ def separate(
     split = _network("separator", checkpoint, device)
     form = getattr(split, "form", FORM)
     _timed(lambda report: separate_video(video, out, split, form, hide, report), "separated")
+
+
+@app.command()
+def network(
+    name: Annotated[str, typer.Argument(help="locator or separator")],
+    out: Annotated[Path, typer.Option(help="where its weights are written")],
+    scale: Scale = "quick",
+    seed: Annotated[int, typer.Option(help="of the clips and the training")] = 0,
+    device: Device = "auto",
+) -> None:
+    """Teach one of the networks behind `locate` and `separate` again, and measure it."""
+    from avcore.papers.multisensory.shipped import teach
+
+    rows = teach(name, out, scale, seed, device)
+    typer.echo(table((name, "held out"), [(key, f"{value:.3f}") for key, value in rows.items()]))
 
 
 def _network(kind: str, checkpoint: Path | None, device: str) -> Any:

@@ -6,27 +6,25 @@ Both learned from drawn clips alone; their cards, beside the weights, say how we
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from avcore.data.media.windows import ClipForm
 from avcore.nn.weights import fill
 from avcore.papers.multisensory import evaluation, localization, separation, shift
-from avcore.papers.multisensory.clips import EXCERPT, FPS, Clips, draw
+from avcore.papers.multisensory.clips import EXCERPT, FPS, RATE, Clips, draw
 from avcore.papers.multisensory.model import EarlyFusion
 from avcore.papers.multisensory.separation import Separator
 from avcore.support import CheckpointError, atomic_write, by_scale, choose, require
 from avcore.training import pick_device
+from avcore.training.predict import device_of
 
 FOLDER = Path(__file__).parent / "weights"
 FORMAT = "avcore multisensory 1"
-SECONDS = EXCERPT / FPS  # of a window of a video
-SIZE = 64  # pixels of its pictures' sides
-
-Heat = Callable[[Tensor, Tensor], Tensor]
-Split = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+FORM = ClipForm(size=64, fps=float(FPS), sample_rate=RATE, duration=EXCERPT / FPS)
 
 
 def _separator() -> Separator:
@@ -36,47 +34,58 @@ def _separator() -> Separator:
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"locator": EarlyFusion, "separator": _separator}
 
 
-def locator(checkpoint: str | Path | None = None, device: str = "auto") -> Heat:
-    """Frames (T, 3, S, S) in [0, 1] and their sound (n,) -> class activation maps (T/2, h, w).
+@dataclass(frozen=True)
+class Locator:
+    """Frames (T, 3, S, S) in [0, 1] and their sound (n,) -> class activation maps (T/2, h, w)."""
+
+    model: EarlyFusion
+    form: ClipForm = FORM
+
+    @torch.inference_mode()
+    def __call__(self, frames: Tensor, sound: Tensor) -> Tensor:
+        place = device_of(self.model)
+        seen = frames.movedim(1, 0)[None].to(place)
+        return self.model.cam(seen, sound[None].to(place))[0].cpu()
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """Frames (T, 3, S, S) in [0, 1] and a mixture (n,) -> on- and off-screen sounds, (n,) each.
+
+    The mixture is brought to the level of the training, and its parts back again.
+    """
+
+    model: Separator
+    form: ClipForm = FORM
+
+    @torch.inference_mode()
+    def __call__(self, frames: Tensor, sound: Tensor) -> tuple[Tensor, Tensor]:
+        place = device_of(self.model)
+        loudness = sound.square().mean().sqrt().clamp_min(separation.QUIETEST)
+        gain = separation.LEVEL * 2**0.5 / loudness  # of two sounds at `LEVEL` each
+        seen = frames.movedim(1, 0)[None].to(place)
+        on, off = self.model.separate(seen, (gain * sound)[None].to(place))
+        return on[0].cpu() / gain, off[0].cpu() / gain
+
+
+def locator(checkpoint: str | Path | None = None, device: str = "auto") -> Locator:
+    """The shipped locator, or one from a file that `write` made.
 
     Raises
     ------
     CheckpointError
         The file of weights is missing, damaged or of another network.
     """
-    model, place = _ready("locator", checkpoint, device)
+    model = read("locator", checkpoint or weights_path("locator"))
     assert isinstance(model, EarlyFusion)
-
-    @torch.inference_mode()
-    def heat(frames: Tensor, sound: Tensor) -> Tensor:
-        return model.cam(frames.movedim(1, 0)[None].to(place), sound[None].to(place))[0].cpu()
-
-    return heat
+    return Locator(model.to(pick_device(device)))
 
 
-def separator(checkpoint: str | Path | None = None, device: str = "auto") -> Split:
-    """Frames (T, 3, S, S) in [0, 1] and a mixture (n,) -> on- and off-screen sounds, (n,) each.
-
-    The mixture is brought to the level of the training, and its parts back again. Errors as
-    `locator`.
-    """
-    model, place = _ready("separator", checkpoint, device)
+def separator(checkpoint: str | Path | None = None, device: str = "auto") -> Splitter:
+    """The shipped separator, or one from a file that `write` made; errors as `locator`."""
+    model = read("separator", checkpoint or weights_path("separator"))
     assert isinstance(model, Separator)
-
-    @torch.inference_mode()
-    def split(frames: Tensor, sound: Tensor) -> tuple[Tensor, Tensor]:
-        loudness = sound.square().mean().sqrt().clamp_min(separation.QUIETEST)
-        gain = separation.LEVEL * 2**0.5 / loudness  # of two sounds at `LEVEL` each
-        seen = frames.movedim(1, 0)[None].to(place)
-        on, off = model.separate(seen, (gain * sound)[None].to(place))
-        return on[0].cpu() / gain, off[0].cpu() / gain
-
-    return split
-
-
-def _ready(name: str, checkpoint: str | Path | None, device: str) -> tuple[nn.Module, torch.device]:
-    place = pick_device(device)
-    return read(name, checkpoint or weights_path(name)).to(place), place
+    return Splitter(model.to(pick_device(device)))
 
 
 def weights_path(name: str) -> Path:
