@@ -56,6 +56,8 @@ class Clips:
         (N, T, H, W) bool: where that source is seen; None where nobody needs it.
     """
 
+    fps, excerpt, samples = FPS, EXCERPT, SAMPLES
+
     frames: Tensor
     sound: Tensor
     label: Tensor
@@ -63,7 +65,7 @@ class Clips:
     target: Tensor | None = None
 
     def __post_init__(self) -> None:
-        expected = self.frames.shape[1] * SAMPLES
+        expected = self.frames.shape[1] * self.samples
         if self.sound.shape[1] != expected:
             raise AvcoreError(
                 f"{self.frames.shape[1]} frames go with {expected} samples of sound, "
@@ -76,14 +78,14 @@ class Clips:
     def __getitem__(self, which) -> Clips:
         """The clips chosen by a slice or an index tensor."""
         target = None if self.target is None else self.target[which]
-        return Clips(
+        return type(self)(
             self.frames[which], self.sound[which], self.label[which], self.low[which], target
         )
 
     @property
     def starts(self) -> int:
         """How many excerpts begin in a clip, each a frame after the other."""
-        return self.frames.shape[1] - EXCERPT + 1
+        return self.frames.shape[1] - self.excerpt + 1
 
     def cut(self, which: Tensor, starts: Tensor) -> Excerpts:
         """Excerpts of the clips `which` (B,) that begin at the frames `starts` (B,)."""
@@ -91,19 +93,19 @@ class Clips:
 
     def cut_frames(self, which: Tensor, starts: Tensor) -> Tensor:
         """Only the frames, (B, 3, T, H, W)."""
-        moments = starts[:, None] + torch.arange(EXCERPT)
+        moments = starts[:, None] + torch.arange(self.excerpt)
         return self.frames[which[:, None], moments].transpose(1, 2).float() / 255
 
     def cut_sound(self, which: Tensor, starts: Tensor) -> Tensor:
         """Only the sound, (B, n)."""
-        moments = starts[:, None] * SAMPLES + torch.arange(EXCERPT * SAMPLES)
+        moments = starts[:, None] * self.samples + torch.arange(self.excerpt * self.samples)
         return self.sound[which[:, None], moments]
 
     def cut_target(self, which: Tensor, starts: Tensor) -> Tensor:
         """Where the source is seen at any time of each excerpt, (B, H, W) bool."""
         if self.target is None:
             raise AvcoreError("these clips do not say where their sources are seen")
-        moments = starts[:, None] + torch.arange(EXCERPT)
+        moments = starts[:, None] + torch.arange(self.excerpt)
         return self.target[which[:, None], moments].any(1)
 
 
