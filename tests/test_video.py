@@ -481,7 +481,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
         return memory() - before
 
     first = used(20)
-    assert used(180) - first < 64 and first < 300
+    assert used(120) - first < 64 and first < 300
 
 
 def memory() -> float:
