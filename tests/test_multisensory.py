@@ -19,7 +19,17 @@ from avcore.papers.multisensory import (
     shift,
     shipped,
 )
-from avcore.papers.multisensory.clips import EXCERPT, FPS, KINDS, RATE, SAMPLES, Clips, draw, stage
+from avcore.papers.multisensory.clips import (
+    EXCERPT,
+    FPS,
+    KINDS,
+    RATE,
+    SAMPLES,
+    Clips,
+    draw,
+    draw_views,
+    stage,
+)
 from avcore.papers.multisensory.model import EarlyFusion, compand
 from avcore.support import AvcoreError, CheckpointError
 
@@ -230,6 +240,27 @@ def test_fine_tuning_starts_from_a_copy_and_a_deaf_network_does_not_hear():
         assert model(frames, sound).equal(model(frames, sound.roll(1, 0)))
         model.deaf = False
         assert not model(frames, sound).equal(model(frames, sound.roll(1, 0)))
+
+
+def test_views_are_labelled_by_whether_the_source_is_seen():
+    clips = draw_views("train", 2)
+    assert clips.label.tolist() == [1, 1, 0, 0]
+    scenes = [stage(kind, 0).scene("train", 1) for kind in ("in view", "elsewhere")]
+    for scene, number in zip(scenes, (1, 3), strict=True):
+        heard = [source for source in scene.sources if source.sounding]
+        assert [source.visible for source in heard] == [clips.label[number].item() == 1]
+        assert sum(source.visible for source in scene.sources) == 2
+        np.testing.assert_array_equal(clips.frames[number].permute(0, 2, 3, 1), scene.frames)
+
+
+def test_a_probe_finds_what_is_in_the_features():
+    clips = draw_views("train", 4)
+
+    class Knows(torch.nn.Module):
+        def maps(self, frames, sound):
+            return clips.label.float()[:, None, None, None, None].expand(-1, 3, 1, 1, 1)
+
+    assert actions.probe_accuracy(Knows(), clips, clips) == 1
 
 
 # --- separation ----------------------------------------------------------------------------------

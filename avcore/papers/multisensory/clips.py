@@ -26,6 +26,9 @@ KINDS: dict[str, SceneConfig] = {
     "pretext": replace(CLIP, objects=(1, 2), talkers=(0, 1), kind="pretext"),
     # one sounds, and the other moves in silence
     "silent mover": replace(CLIP, objects=(2, 2), kind="silent mover"),
+    # both move, and what is heard is one of them, or neither
+    "in view": replace(CLIP, objects=(2, 2), kind="in view"),
+    "elsewhere": replace(CLIP, objects=(2, 2), sounding=(0, 0), offscreen=(1, 1), kind="elsewhere"),
     "action": replace(CLIP, objects=(1, 1), kind="action"),
     "talker": replace(CLIP, objects=(1, 1), talkers=(1, 1), diameter=(0.5, 0.7), kind="talker"),
 }
@@ -121,6 +124,17 @@ def draw(
     data = _Drawn(SceneDataset(stage(kind, seed), split, count), where)
     parts = list(DataLoader(data, batch_size=32, num_workers=workers))
     return Clips(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+
+def draw_views(split: str, each: int, seed: int = 0, workers: int = 0) -> Clips:
+    """`each` clips whose sound comes from what is in view, label 1, and from elsewhere, label 0."""
+    seen, unseen = (draw(kind, split, each, seed, workers) for kind in ("in view", "elsewhere"))
+    return Clips(
+        torch.cat([seen.frames, unseen.frames]),
+        torch.cat([seen.sound, unseen.sound]),
+        torch.cat([torch.ones_like(seen.label), torch.zeros_like(unseen.label)]),
+        torch.cat([seen.low, unseen.low]),
+    )
 
 
 class _Drawn(Dataset[dict[str, Tensor]]):
