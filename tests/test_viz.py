@@ -163,6 +163,7 @@ def views() -> dict[str, viz.View]:
     row = {"quantity": EVIL, "run": 0.5, "differences": [EVIL], "source": EVIL, "paper": 1.0}
     return {
         "scene": viz.scene_player(scene, title=EVIL),
+        "clip": viz.clip_player(scene.frames, {EVIL: scene.waveform}, 16_000, 16, EVIL),
         "audio": viz.audio_player(scene.waveform, 16_000, EVIL),
         "gallery": viz.gallery(pictures, [EVIL] * 3, caption=EVIL),
         "scenes": viz.gallery([scene], sound=True),
@@ -182,8 +183,8 @@ def views() -> dict[str, viz.View]:
 
 
 NAMES = (
-    "scene", "audio", "gallery", "scenes", "heatmaps", "spectrogram", "waveform", "curves", "bars",
-    "explore", "results", "values", "claims", "card", "figure", "block",
+    "scene", "clip", "audio", "gallery", "scenes", "heatmaps", "spectrogram", "waveform", "curves",
+    "bars", "explore", "results", "values", "claims", "card", "figure", "block",
 )  # fmt: skip
 
 
@@ -265,6 +266,30 @@ def test_the_sheet_of_frames_is_the_frames() -> None:
     sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
     assert sheet.shape == (64, 64, 3)
     assert (sheet[:32, 32:] == scene.frames[1]).all() and (sheet[32:, :32] == scene.frames[2]).all()
+
+
+def test_a_clip_plays_several_sounds_with_one_gain() -> None:
+    sounds = {"mixture": np.array([2.0, -1.0] * 4000), "voice": np.array([0.5, -0.25] * 4000)}
+    view = viz.clip_player(torch.rand(8, 3, 32, 32), sounds, 16_000, 16.0, "A face")
+    page, data = made(view), data_of(view)
+    assert data["frames"] == {"across": 3, "times": [round(i / 16, 4) for i in range(8)]}
+    assert len(data["tracks"]) == 2 and data["duration"] == 0.5
+    assert [each["value"] for each in page.all("input") if each["type"] == "radio"] == ["0", "1"]
+    mixture = samples(page.all("audio")[0]["src"])
+    voice = samples(data["tracks"][1]["src"])
+    assert np.abs(mixture / 4 - voice).max() <= 1
+    assert page.all("canvas")[0]["aria-label"] == "The moving picture of A face"
+    assert not page.all("input", "av-toggle")
+
+
+@pytest.mark.parametrize("sounds, fps, message", [
+    ({}, 16, "sounds of one length"),
+    ({"a": np.ones(800), "b": np.ones(900)}, 16, r"one length, got \[800, 900\]"),
+    ({"a": np.ones(800)}, 0, "rates must be positive"),
+])  # fmt: skip
+def test_clips_that_do_not_fit_are_refused(sounds: dict, fps: float, message: str) -> None:
+    with pytest.raises(AvcoreError, match=message):
+        viz.clip_player(np.zeros((2, 8, 8, 3), np.uint8), sounds, 16_000, fps)
 
 
 def test_a_still_has_a_picture_and_no_slider() -> None:
@@ -877,6 +902,8 @@ def test_a_grid_of_sounds_plays_and_marks_what_it_was_called() -> None:
     assert "<b>ear</b>: all names right in 1 of 2" in made
     assert "all</b>: all names" not in made and EVIL not in made
     assert "width:50.0%" in made and "<small>0.50</small>" in made
+    told = viz.sound_grid([tone, tone], 8000, names, marked="5 & more").html()
+    assert "<b>ear</b>: 5 &amp; more in 1 of 2" in told
 
 
 def test_a_grid_of_sounds_wants_as_many_of_everything() -> None:
