@@ -97,18 +97,21 @@ def action_experiment(
     """Claims M1 to M3, for one of `ACTIONS`.
 
     "accuracy" of naming twelve classes after fine-tuning, and "chance_accuracy" of guessing.
+    "pretext" is the held-out accuracy of the pretext task that the network comes from.
     "in_view": a linear probe of the frozen features tells sound of a source in view from sound of
     another; "chance_in_view" is one half.
     """
     how = choose(ACTIONS, variant, "variant")
     data = clips("action", seed, scale)
     config = replace(actions.train_config(scale, seed, device), progress=False)
-    start = pretrained(how.start, seed, scale, device)[0] if how.start else None
+    start, history = pretrained(how.start, seed, scale, device) if how.start else (None, None)
     model, _ = actions.fine_tune(start, data.train, config, how.deaf)
     values = {
         "accuracy": actions.accuracy(model, data.test),
         "chance_accuracy": 1 / len(ProceduralBank().classes),
     }
+    if history:
+        values["pretext"] = history.scores["accuracy"][-1]
     if how.deaf:
         return values
     with seeded(seed):
