@@ -8,6 +8,7 @@ cropped; sound is mono.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,8 +84,9 @@ class Videos:
         choose(NEGATIVES, self.negatives, "kind of negatives")
         if self.size < 8 or self.size % 8:
             raise AvcoreError(f"size wants a multiple of 8, got {self.size}")
-        if not self.seconds > 0 or self.frames < 2 or self.shift < 1:
-            raise AvcoreError("seconds and least want two frames and one at least")
+        known = 0 < self.seconds < math.inf and 0 < self.least < math.inf
+        if not known or self.frames < 2 or self.shift < 1:
+            raise AvcoreError("seconds wants the time of two frames at least, and least of one")
         if self.mixtures < 1 or self.held_out < 1:
             raise AvcoreError("mixtures and held_out are at least 1")
         rooms = self.frames - self.kind.excerpt
