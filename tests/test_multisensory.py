@@ -384,6 +384,22 @@ def test_a_locator_and_a_separator_take_windows_of_a_video(tmp_path):
     torch.testing.assert_close(quiet, 0.01 * on, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("name", shipped.NETWORKS)
+def test_the_networks_that_ship_are_small_and_work(name):
+    """Their cards say how well; here a few held-out clips of another seed."""
+    path = shipped.weights_path(name)
+    assert path.stat().st_size < 1e6
+    assert path.with_suffix(".md").is_file()
+    if name == "separator":
+        model = shipped.separator(device="cpu").model
+        mixed = evaluation.mixtures(draw("talker", "test", 8, seed=1), None)
+        assert evaluation.gains(model, mixed)["on"].mean() > 4
+    else:
+        movers = draw("silent mover", "test", 24, seed=1, where=True)
+        found = localization.pointing(shipped.locator(device="cpu").model, movers)
+        assert found.float().mean() > 0.5
+
+
 def test_foreign_damaged_and_missing_weights_are_refused(tmp_path):
     shipped.write("locator", EarlyFusion(), tmp_path / "locator")
     (tmp_path / "damaged").write_bytes((tmp_path / "locator").read_bytes()[:5000])

@@ -90,7 +90,7 @@ def separator(checkpoint: str | Path | None = None, device: str = "auto") -> Spl
 
 def weights_path(name: str) -> Path:
     """The file of weights that ships with avcore: of "locator" or "separator"."""
-    return FOLDER / f"{choose(NETWORKS, name, 'network')}.safetensors"
+    return FOLDER / f"{choose(tuple(NETWORKS), name, 'network')}.safetensors"
 
 
 def write(name: str, model: nn.Module, path: str | Path) -> None:
