@@ -766,6 +766,8 @@ def test_an_outcome_says_what_was_found_with_its_numbers():
     texts = {"more": "{mean:.0%} beats {other:.0%}", "less": "fewer", "equal": "a tie"}
     assert str(viz.outcome(compare([1, 1, 0.9], [0, 0.1, 0]), **texts)) == "97% beats 3%"
     assert str(viz.outcome(compare([0, 1], [1, 0]), **texts)) == "a tie"
+    below = {**texts, "less": "{mean:.1f} dB, well-known, from -{n}"}
+    assert str(viz.outcome(compare([-2, -2.1], [0, 0]), **below)) == "−2.0 dB, well-known, from −2"
 
 
 def test_a_repeated_seed_is_told_with_its_threads():

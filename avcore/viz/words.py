@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -99,7 +100,8 @@ def outcome(comparison: Any, *, more: str, less: str, equal: str) -> Words:
         `{n}`, with a format: `{mean:.0%}`.
     """
     words = {"more": more, "less": less, "equal": equal}[comparison.word]
-    return Words(words.format(**comparison._asdict()).strip())
+    told = words.format(**comparison._asdict()).strip()
+    return Words(re.sub(r"(?<!\S)-(?=\d)", "−", told))  # numbers have a true minus sign
 
 
 def repeated(record: Mapping[str, Any] | None) -> Words:
