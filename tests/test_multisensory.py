@@ -17,10 +17,21 @@ from avcore.papers.multisensory import (
     localization,
     separation,
     shift,
+    shipped,
 )
-from avcore.papers.multisensory.clips import EXCERPT, FPS, KINDS, RATE, SAMPLES, Clips, draw, stage
+from avcore.papers.multisensory.clips import (
+    EXCERPT,
+    FPS,
+    KINDS,
+    RATE,
+    SAMPLES,
+    Clips,
+    draw,
+    draw_views,
+    stage,
+)
 from avcore.papers.multisensory.model import EarlyFusion, compand
-from avcore.support import AvcoreError
+from avcore.support import AvcoreError, CheckpointError
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +242,27 @@ def test_fine_tuning_starts_from_a_copy_and_a_deaf_network_does_not_hear():
         assert not model(frames, sound).equal(model(frames, sound.roll(1, 0)))
 
 
+def test_views_are_labelled_by_whether_the_source_is_seen():
+    clips = draw_views("train", 2)
+    assert clips.label.tolist() == [1, 1, 0, 0]
+    scenes = [stage(kind, 0).scene("train", 1) for kind in ("in view", "elsewhere")]
+    for scene, number in zip(scenes, (1, 3), strict=True):
+        heard = [source for source in scene.sources if source.sounding]
+        assert [source.visible for source in heard] == [clips.label[number].item() == 1]
+        assert sum(source.visible for source in scene.sources) == 2
+        np.testing.assert_array_equal(clips.frames[number].permute(0, 2, 3, 1), scene.frames)
+
+
+def test_a_probe_finds_what_is_in_the_features():
+    clips = draw_views("train", 4)
+
+    class Knows(torch.nn.Module):
+        def maps(self, frames, sound):
+            return clips.label.float()[:, None, None, None, None].expand(-1, 3, 1, 1, 1)
+
+    assert actions.probe_accuracy(Knows(), clips, clips) == 1
+
+
 # --- separation ----------------------------------------------------------------------------------
 
 
@@ -320,6 +352,55 @@ def test_a_hidden_half_is_black(talkers):
     assert both.shape == (6, 3, EXCERPT, 64, 128)
     assert both[..., :64].equal(mixed.frames)
     assert not both[..., 64:].any()
+
+
+# --- the shipped networks ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", shipped.NETWORKS)
+def test_networks_keep_their_weights_in_half_precision(name, tmp_path):
+    torch.manual_seed(0)
+    model = shipped.NETWORKS[name]().eval()
+    shipped.write(name, model, tmp_path / "weights")
+    assert (tmp_path / "weights").stat().st_size < 1e6
+    kept = shipped.read(name, tmp_path / "weights").state_dict()
+    assert all(
+        value.half().equal(kept[key].half())
+        for key, value in model.state_dict().items()
+        if value.is_floating_point()
+    )
+
+
+def test_a_locator_and_a_separator_take_windows_of_a_video(tmp_path):
+    torch.manual_seed(0)
+    for name, make in shipped.NETWORKS.items():
+        shipped.write(name, make(), tmp_path / name)
+    frames, sound = torch.rand(EXCERPT, 3, 64, 64), torch.randn(EXCERPT * SAMPLES)
+    heat = shipped.locator(tmp_path / "locator", "cpu")(frames, sound)
+    assert heat.shape == (EXCERPT // 2, 8, 8)
+    on, off = shipped.separator(tmp_path / "separator", "cpu")(frames, sound)
+    torch.testing.assert_close(on + off, sound, atol=1e-3, rtol=1e-3)
+    quiet, _ = shipped.separator(tmp_path / "separator", "cpu")(frames, 0.01 * sound)
+    torch.testing.assert_close(quiet, 0.01 * on, atol=1e-4, rtol=1e-3)
+
+
+def test_foreign_damaged_and_missing_weights_are_refused(tmp_path):
+    shipped.write("locator", EarlyFusion(), tmp_path / "locator")
+    (tmp_path / "damaged").write_bytes((tmp_path / "locator").read_bytes()[:5000])
+    for file, message in (
+        ("none", "there are no weights of a separator"),
+        ("damaged", "is damaged"),
+        ("locator", "does not hold a separator of avcore"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            shipped.separator(tmp_path / file, "cpu")
+
+
+@pytest.mark.parametrize("name", shipped.NETWORKS)
+def test_networks_are_taught_again_at_smoke_scale(name, tmp_path):
+    figures = shipped.teach(name, tmp_path / "weights", "smoke", 0, "cpu")
+    assert all(np.isfinite(value) for value in figures.values())
+    assert shipped.read(name, tmp_path / "weights")
 
 
 # --- experiments ---------------------------------------------------------------------------------

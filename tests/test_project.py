@@ -29,9 +29,9 @@ HEIGHT = {
     "support": 0, "audio": 1, "data": 2, "stage": 2, "nn": 2, "metrics": 2, "training": 3,
     "class_aware": 3, "papers": 4, "sceptic": 4, "trials": 4, "viz": 5, "claims": 5,
     "environment": 5, "bench_kernels": 5,
-    "doctor": 6, "bench": 6, "commands": 7, "cli": 8,
+    "doctor": 6, "bench": 6, "commands": 7, "video_commands": 7, "cli": 8,
 }  # fmt: skip
-ON_DEMAND = {"avcore.commands"}  # imported when they are used
+ON_DEMAND = {"avcore.commands", "avcore.video_commands"}  # imported when they are used
 LARGEST_FILE = 500_000  # bytes
 TEXT = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".cff", ".ipynb", ".css", ".js", ""}
 

@@ -10,6 +10,7 @@ import re
 import wave
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -162,6 +163,7 @@ def views() -> dict[str, viz.View]:
     row = {"quantity": EVIL, "run": 0.5, "differences": [EVIL], "source": EVIL, "paper": 1.0}
     return {
         "scene": viz.scene_player(scene, title=EVIL),
+        "clip": viz.clip_player(scene.frames, {EVIL: scene.waveform}, 16_000, 16, EVIL),
         "audio": viz.audio_player(scene.waveform, 16_000, EVIL),
         "gallery": viz.gallery(pictures, [EVIL] * 3, caption=EVIL),
         "scenes": viz.gallery([scene], sound=True),
@@ -181,8 +183,8 @@ def views() -> dict[str, viz.View]:
 
 
 NAMES = (
-    "scene", "audio", "gallery", "scenes", "heatmaps", "spectrogram", "waveform", "curves", "bars",
-    "explore", "results", "values", "claims", "card", "figure", "block",
+    "scene", "clip", "audio", "gallery", "scenes", "heatmaps", "spectrogram", "waveform", "curves",
+    "bars", "explore", "results", "values", "claims", "card", "figure", "block",
 )  # fmt: skip
 
 
@@ -264,6 +266,30 @@ def test_the_sheet_of_frames_is_the_frames() -> None:
     sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
     assert sheet.shape == (64, 64, 3)
     assert (sheet[:32, 32:] == scene.frames[1]).all() and (sheet[32:, :32] == scene.frames[2]).all()
+
+
+def test_a_clip_plays_several_sounds_with_one_gain() -> None:
+    sounds = {"mixture": np.array([2.0, -1.0] * 4000), "voice": np.array([0.5, -0.25] * 4000)}
+    view = viz.clip_player(torch.rand(8, 3, 32, 32), sounds, 16_000, 16.0, "A face")
+    page, data = made(view), data_of(view)
+    assert data["frames"] == {"across": 3, "times": [round(i / 16, 4) for i in range(8)]}
+    assert len(data["tracks"]) == 2 and data["duration"] == 0.5
+    assert [each["value"] for each in page.all("input") if each["type"] == "radio"] == ["0", "1"]
+    mixture = samples(page.all("audio")[0]["src"])
+    voice = samples(data["tracks"][1]["src"])
+    assert np.abs(mixture / 4 - voice).max() <= 1
+    assert page.all("canvas")[0]["aria-label"] == "The moving picture of A face"
+    assert not page.all("input", "av-toggle")
+
+
+@pytest.mark.parametrize("sounds, fps, message", [
+    ({}, 16, "sounds of one length"),
+    ({"a": np.ones(800), "b": np.ones(900)}, 16, r"one length, got \[800, 900\]"),
+    ({"a": np.ones(800)}, 0, "rates must be positive"),
+])  # fmt: skip
+def test_clips_that_do_not_fit_are_refused(sounds: dict, fps: float, message: str) -> None:
+    with pytest.raises(AvcoreError, match=message):
+        viz.clip_player(np.zeros((2, 8, 8, 3), np.uint8), sounds, 16_000, fps)
 
 
 def test_a_still_has_a_picture_and_no_slider() -> None:
@@ -742,6 +768,27 @@ def test_an_outcome_says_what_was_found_with_its_numbers():
     assert str(viz.outcome(compare([0, 1], [1, 0]), **texts)) == "a tie"
 
 
+def test_a_repeated_seed_is_told_with_its_threads():
+    noisy = {"seed": 4, "threads": [1, 2], "values": [0.5, 0.53], "spread": 0.03}
+    made_of = record([0.1], "reproduced", id="C7", noise=noisy)
+    assert str(viz.repeated(made_of)) == (
+        "Seed 4 of claim C7: IoU 0.500 with 1 thread, 0.530 with 2, which is 0.030 apart."
+    )
+    assert "run twice yet" in str(viz.repeated(None)) + str(viz.repeated({"id": "C7"}))
+
+
+def test_captions_name_every_object_and_lists_say_when_they_are_empty():
+    scenes = SimpleNamespace(
+        class_id=torch.tensor([[1, 0], [0, -1]]),
+        sounding=torch.tensor([[True, False], [False, False]]),
+    )
+    assert viz.who_sounds(scenes, ["drum", "bell"]) == [
+        "bell sounds, drum is silent", "drum is silent",
+    ]  # fmt: skip
+    assert str(viz.listed(["a", "b"])) == "- a\n- b"
+    assert str(viz.listed([], none="Nothing waits.")) == "Nothing waits."
+
+
 def test_a_run_says_what_its_results_are_worth(monkeypatch):
     assert "smoke run" in str(viz.run_notice("smoke", 0))
     monkeypatch.setattr("avcore.nn.pretrained.available", lambda: False)
@@ -827,7 +874,8 @@ def test_a_block_of_other_shapes_is_an_error():
 def test_what_is_not_here_and_how_it_is_fetched():
     assert "avcore data stamps" in str(viz.missing("photographs"))
     assert "avcore data words" in str(viz.missing("words"))
-    with pytest.raises(AvcoreError, match="media"):
+    assert "No failure" in str(viz.missing("failures")) and "recorded" in str(viz.missing("runs"))
+    with pytest.raises(AvcoreError, match="missing part"):
         viz.missing("videos")
 
 
@@ -854,6 +902,8 @@ def test_a_grid_of_sounds_plays_and_marks_what_it_was_called() -> None:
     assert "<b>ear</b>: all names right in 1 of 2" in made
     assert "all</b>: all names" not in made and EVIL not in made
     assert "width:50.0%" in made and "<small>0.50</small>" in made
+    told = viz.sound_grid([tone, tone], 8000, names, marked="5 & more").html()
+    assert "<b>ear</b>: 5 &amp; more in 1 of 2" in told
 
 
 def test_a_grid_of_sounds_wants_as_many_of_everything() -> None:

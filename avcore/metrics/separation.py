@@ -51,9 +51,8 @@ def bss_eval(estimates: Values, targets: Values, best_order: bool = False) -> Ra
     """SDR, SIR and SAR of BSS Eval (version 3), (..., S, n) -> three of (..., S).
 
     A target may be filtered by 512 taps before it is compared, so that no SDR is below `si_sdr`.
-    Source: Vincent et al. (2006), computed by `mir_eval` on the CPU (0.2 s for
-    two sounds of 1.6 s). Limited to ±`LIMIT`: the SIR of a single
-    sound is `LIMIT`.
+    Source: Vincent et al. (2006), computed by `mir_eval` on the CPU: 0.2 s for two sounds of 2 s.
+    Limited to ±`LIMIT`: the SIR of a single sound is `LIMIT`.
 
     Parameters
     ----------
@@ -77,7 +76,7 @@ def bss_eval(estimates: Values, targets: Values, best_order: bool = False) -> Ra
     shape = (-1, *targets.shape[-2:])
     pairs = zip(targets.reshape(shape).cpu(), estimates.reshape(shape).cpu(), strict=True)
     rows = []
-    with warnings.catch_warnings():  # mir_eval 0.9 is to drop it, so that extra stays below
+    with warnings.catch_warnings():  # mir_eval 0.9 is to drop BSS Eval: the extra stays below
         warnings.simplefilter("ignore", FutureWarning)
         for target, estimate in pairs:
             sounds = target.numpy(), estimate.numpy()
@@ -119,12 +118,10 @@ def _pair(estimate: Values, target: Values, dims: int | None = None) -> tuple[Te
 
 
 def _refuse_silence(sounds: Tensor, name: str) -> None:
-    silent = (sounds == 0).all(-1)
-    if silent.any():
-        where = ", ".join(map(str, silent.nonzero()[0].tolist()))
-        raise AvcoreError(
-            f"the {name}{where and f' ({where})'} is silent, so it has no ratio in dB"
-        )
+    silent = (sounds == 0).all(-1).nonzero()
+    if len(silent):
+        which = f" {tuple(silent[0].tolist())}" if sounds.ndim > 1 else ""
+        raise AvcoreError(f"the {name}{which} is silent, so it has no ratio in dB")
 
 
 def _decibel(signal: Tensor, noise: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from avcore.support import choose
 if TYPE_CHECKING:
     from avcore.training import Task
 
-TASKS = {name: f"avcore.papers.{name}.task" for name in ("avs", "denseav", "csol", "ier")}
+NAMES = ("avs", "denseav", "csol", "ier", "multisensory")
+TASKS = {name: f"avcore.papers.{name}.task" for name in NAMES}
 
 
 def find_task(name: str) -> Task:

@@ -14,14 +14,23 @@ from avcore.viz.gallery import gallery
 from avcore.viz.grid import map_grid, tinted
 from avcore.viz.heatmaps import heatmaps
 from avcore.viz.modes import mode
-from avcore.viz.player import audio_player, scene_player
-from avcore.viz.prompts import prompt_maps
+from avcore.viz.player import audio_player, clip_player, scene_player
 from avcore.viz.scoreboard import claim_card, claim_summary, claim_table, noise_table
 from avcore.viz.sound import spectrogram, waveform_plot
 from avcore.viz.sounds import Name, sound_grid
 from avcore.viz.tables import results_table, values_table
 from avcore.viz.view import Html, View
-from avcore.viz.words import Words, missing, outcome, run_notice, source_code, verdict
+from avcore.viz.words import (
+    Words,
+    listed,
+    missing,
+    outcome,
+    repeated,
+    run_notice,
+    source_code,
+    verdict,
+    who_sounds,
+)
 
 __all__ = [
     "Figure",
@@ -34,17 +43,19 @@ __all__ = [
     "claim_card",
     "claim_summary",
     "claim_table",
+    "clip_player",
     "diagram",
     "explore",
     "figure",
     "gallery",
     "heatmaps",
+    "listed",
     "map_grid",
     "missing",
     "mode",
     "noise_table",
     "outcome",
-    "prompt_maps",
+    "repeated",
     "results_table",
     "run_notice",
     "scene_player",
@@ -57,4 +68,5 @@ __all__ = [
     "verdict",
     "volume_block",
     "waveform_plot",
+    "who_sounds",
 ]

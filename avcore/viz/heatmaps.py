@@ -49,7 +49,7 @@ class Overlay:
             hovertemplate="x %{x:.0f}, y %{y:.0f}: %{z:.3f}<extra></extra>",
         )  # fmt: skip
         if self.masks is not None:
-            outline(fig, self.masks[sample, time])
+            _outline(fig, self.masks[sample, time])
         fig.update_xaxes(visible=False, range=[-0.5, width - 0.5], constrain="domain")
         fig.update_yaxes(visible=False, range=[height - 0.5, -0.5], constrain="domain")
         fig.update_yaxes(scaleanchor="x", row=1, col=1)
@@ -163,16 +163,14 @@ def grey(picture: np.ndarray) -> np.ndarray:
     return np.repeat(luma[..., None], 3, -1)
 
 
-def outline(
-    fig: Any, mask: np.ndarray, columns: Sequence[int] = (1, 2), widths: tuple = (5, 2)
-) -> None:
-    """The outline of the truth on the pictures of a row, white on a dark casing."""
+def _outline(fig: Any, mask: np.ndarray) -> None:
+    """The outline of the truth on both pictures, white on a dark casing."""
     points: list[list[float | None]] = []
     for corners in loops(mask):
         points += [*(corners - 0.5).tolist(), [None, None]]
     x, y = zip(*points, strict=True) if points else ([None], [None])
-    for column in columns:
-        for colour, width in zip(("rgba(0,0,0,0.75)", "#ffffff"), widths, strict=True):
+    for column in (1, 2):
+        for colour, width in (("rgba(0,0,0,0.75)", 5), ("#ffffff", 2)):
             fig.add_scatter(
                 x=list(x), y=list(y), mode="lines", line={"color": colour, "width": width},
                 hoverinfo="skip", row=1, col=column,

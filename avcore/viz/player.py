@@ -1,14 +1,15 @@
-"""Players: a scene that is seen, heard and explained; a sound that is heard and seen."""
+"""Players: a scene, seen, heard and explained; a clip with several sounds; a sound."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from avcore.support import AvcoreError
-from avcore.viz.encode import as_waveform, png_uri
+from avcore.viz.encode import as_pictures, as_waveform, png_uri
 from avcore.viz.soundtrack import Soundtrack, Track
 from avcore.viz.truth import (
     chip,
@@ -28,7 +29,7 @@ MARKS = (
 
 
 class Player(View):
-    """A player made by `scene_player` or `audio_player`; it needs no kernel."""
+    """A player made by one of the functions below; it needs no kernel."""
 
     def __init__(self, markup: str) -> None:
         self._markup = markup
@@ -63,6 +64,45 @@ def scene_player(scene: Any, title: str | None = None, show_truth: bool = True) 
         data,
         "" if show_truth else 'data-truth="off"',
     )
+
+
+def clip_player(
+    frames: Any, sounds: Mapping[str, Any], sample_rate: int, fps: float, title: str = ""
+) -> Player:
+    """See a clip and choose which of several sounds plays to it; no truth is known.
+
+    Parameters
+    ----------
+    frames
+        (T, H, W, 3) or (T, 3, H, W), uint8 or floats in [0, 1].
+    sounds
+        What each sound is called, in plain text, and its samples (n,), all of one length. The first
+        plays at first; all are played with one gain.
+    sample_rate, fps
+        Hz; frame i is shown from i / fps.
+    title
+        Plain text above it.
+
+    Raises
+    ------
+    AvcoreError
+        For no sounds, sounds of several lengths, rates that are not positive, wrong shapes, or
+        values that are not finite.
+    """
+    pictures = as_pictures(frames, 4, "a clip's frames")
+    waves = {name: as_waveform(each, f"the sound {name!r}") for name, each in sounds.items()}
+    if len({len(each) for each in waves.values()}) != 1:
+        raise AvcoreError(f"a clip wants sounds of one length, got {[*map(len, waves.values())]}")
+    if sample_rate <= 0 or fps <= 0:
+        raise AvcoreError(f"rates must be positive, got {sample_rate} Hz and {fps} frames per s")
+    tracks = tuple(Track(text(name), each) for name, each in waves.items())
+    sound, words = Soundtrack(tracks, sample_rate), title or "the clip"
+    times = np.round(np.arange(len(pictures)) / fps, 4).tolist()
+    known = text(f"The moving picture of {words}")
+    picture = _sheet_html(pictures, f'aria-label="{known}"')
+    body = _stage_html(picture, len(pictures), sound, sound.plots_html(), title, words)
+    seen = {"across": _across(len(pictures)), "times": times}
+    return _player(body, sound.data() | {"frames": seen}, "")
 
 
 def audio_player(waveform: Any, sample_rate: int, label: str) -> Player:
@@ -102,17 +142,29 @@ def _player(body: str, data: dict, attributes: str) -> Player:
 def _scene_html(scene: Any, sound: Soundtrack, title: str | None, show_truth: bool) -> str:
     """The picture beside the sound, and below them who is who."""
     plots = sound.plots_html(lanes_html(scene, sound.seconds), _instant(scene, sound.seconds))
-    switches = _switch("loop", "Loop") + _switch("slow", "Half speed")
-    switches += _switch("toggle", "Truth", checked=show_truth)
-    last = len(scene.frames) - 1
-    frame = slider("Frame", last, 'class="av-frame"') if last else ""
+    switches = _switch("toggle", "Truth", checked=show_truth)
+    return _stage_html(
+        _picture_html(scene), len(scene.frames), sound, plots, title, "the scene", switches
+    ) + (f'<div class="av-secret">{legend_html(scene.sources)}<p class="av-note">{MARKS}</p></div>')
+
+
+def _stage_html(
+    picture: str,
+    frames: int,
+    sound: Soundtrack,
+    plots: str,
+    title: str | None,
+    otherwise: str,
+    switches: str = "",
+) -> str:
+    """A title above the picture beside the sound; `otherwise` names what has no title."""
+    frame = slider("Frame", frames - 1, 'class="av-frame"') if frames > 1 else ""
     heading = f'<p class="av-title">{text(title)}</p>' if title else ""
+    switches = _switch("loop", "Loop") + _switch("slow", "Half speed") + switches
     return (
-        f'{heading}<div class="av-stage">'
-        f'<div class="av-view">{_picture_html(scene)}{frame}</div>'
-        f'<div class="av-sound">{plots}{sound.audio_html(title or "the scene")}'
+        f'{heading}<div class="av-stage"><div class="av-view">{picture}{frame}</div>'
+        f'<div class="av-sound">{plots}{sound.audio_html(title or otherwise)}'
         f'{sound.choices_html()}<div class="av-switches">{switches}</div></div></div>'
-        f'<div class="av-secret">{legend_html(scene.sources)}<p class="av-note">{MARKS}</p></div>'
     )
 
 
@@ -158,20 +210,26 @@ def _frames_data(scene: Any) -> dict:
 
 
 def _picture_html(scene: Any) -> str:
-    count, height, width = scene.frames.shape[:3]
-    across = _across(count)
-    down = math.ceil(count / across)
-    sheet = np.zeros((down * across, height, width, 3), np.uint8)
-    sheet[:count] = scene.frames
-    sheet = sheet.reshape(down, across, height, width, 3).swapaxes(1, 2)
-    source = png_uri(sheet.reshape(down * height, across * width, 3))
     seen = sum(source.visible for source in scene.sources)
     known = text(f"A scene: {sentence(scene.sources)}")
     unknown = f"A scene with {seen} visible {'object' if seen == 1 else 'objects'}"
+    words = f'aria-label="{unknown}" data-known="{known}" data-unknown="{unknown}"'
+    return _sheet_html(scene.frames, words, overlay_html(scene))
+
+
+def _sheet_html(frames: np.ndarray, words: str, overlay: str = "") -> str:
+    """A canvas with the attributes `words`, and all frames (T, H, W, 3) on one sheet for it."""
+    count, height, width = frames.shape[:3]
+    across = _across(count)
+    down = math.ceil(count / across)
+    sheet = np.zeros((down * across, height, width, 3), np.uint8)
+    sheet[:count] = frames
+    sheet = sheet.reshape(down, across, height, width, 3).swapaxes(1, 2)
+    source = png_uri(sheet.reshape(down * height, across * width, 3))
     return (
         f'<div class="av-picture"><canvas class="av-pixels" width="{width}" height="{height}"'
-        f' role="img" aria-label="{unknown}" data-known="{known}" data-unknown="{unknown}">'
-        f'</canvas><img class="av-sheet" src="{source}" alt="" hidden>{overlay_html(scene)}</div>'
+        f' role="img" {words}>'
+        f'</canvas><img class="av-sheet" src="{source}" alt="" hidden>{overlay}</div>'
     )
 
 

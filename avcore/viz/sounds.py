@@ -44,6 +44,7 @@ def sound_grid(
     pictures: Sequence[Sequence[Any]] | None = None,
     columns: int = 3,
     caption: str = "",
+    marked: str = "all names right",
 ) -> Html:
     """Hear N sounds, see what made them, and read what each was called.
 
@@ -64,6 +65,8 @@ def sound_grid(
         Sounds side by side on a wide page; a phone shows one.
     caption
         What to see.
+    marked
+        What it means that no name of a sound has a cross, for the words above.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def sound_grid(
         for i, wave in enumerate(waves)
     ]
     grid = f'<ul class="av-cells" style="--columns:{int(columns)}">{"".join(cells)}</ul>'
-    body = _score(said) + grid
+    body = _score(said, marked) + grid
     return Html(output(body, kind="sounds", styles=("sounds.css",), caption=caption))
 
 
@@ -132,12 +135,12 @@ def _mark(right: bool | None) -> str:
     )
 
 
-def _score(names: Mapping[str, Sequence[Sequence[Name]]]) -> str:
+def _score(names: Mapping[str, Sequence[Sequence[Name]]], marked: str) -> str:
     """How many sounds have no wrong name."""
     told = []
     for who, each in names.items():
         marks = [[name.right for name in some] for some in each]
         if all(some and None not in some for some in marks):
             right = sum(all(some) for some in marks)
-            told.append(f"<b>{text(who)}</b>: all names right in {right} of {len(marks)}")
+            told.append(f"<b>{text(who)}</b>: {text(marked)} in {right} of {len(marks)}")
     return f'<p class="av-score">{" · ".join(told)}</p>' if told else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -102,6 +102,45 @@ def outcome(comparison: Any, *, more: str, less: str, equal: str) -> Words:
     return Words(words.format(**comparison._asdict()).strip())
 
 
+def repeated(record: Mapping[str, Any] | None) -> Words:
+    """How one seed of a claim scored in two runs that differ in the number of threads alone.
+
+    `record` is as `avcore.claims.recorded` gives it, or None.
+    """
+    noise = record.get("noise") if record else None
+    if not record or not noise:
+        return Words("No seed of this claim was run twice yet.")
+    (first, again), (once, twice) = noise["values"], noise["threads"]
+    return Words(
+        f"Seed {noise['seed']} of claim {record['id']}: {record['treatment']['metric']} "
+        f"{first:.3f} with {once} thread{'' if once == 1 else 's'}, {again:.3f} with {twice}, "
+        f"which is {noise['spread']:.3f} apart."
+    )
+
+
+def who_sounds(scenes: Any, names: Sequence[str]) -> list[str]:
+    """A caption for each of N scenes: every object of it, and whether it sounds.
+
+    Parameters
+    ----------
+    scenes
+        Has `class_id` (N, S), negative where there is no object, and `sounding` (N, S) bool.
+    names
+        Of the classes.
+    """
+    state = {True: "sounds", False: "is silent"}
+    pairs = zip(scenes.class_id.tolist(), scenes.sounding.tolist(), strict=True)
+    return [
+        ", ".join(f"{names[k]} {state[on]}" for k, on in zip(*each, strict=True) if k >= 0)
+        for each in pairs
+    ]
+
+
+def listed(lines: Iterable[str], none: str = "None.") -> Words:
+    """Markdown lines as a list, or what to say where there are `none`."""
+    return Words("\n".join(f"- {line}" for line in lines) or none)
+
+
 def run_notice(scale: str, seed: int) -> Words:
     """What the results of this run are worth: nothing at smoke scale or with a stand-in eye."""
     if scale == "smoke":
@@ -121,12 +160,14 @@ MISSING = {
     "them where `apt` is (Debian, Ubuntu, Colab).",
     "words": "**The photographs or the synthesiser's words are not on this computer.** "
     "`avcore data stamps` and `avcore data words` fetch them where `apt` is.",
+    "failures": "*No failure of these kinds was found in this run.*",
+    "runs": "*No run is recorded for this version of the experiment yet.*",
 }
 
 
 def missing(what: str = "photographs") -> Words:
-    """That "photographs" or "words" are not here, and how they are fetched."""
-    return Words(choose(MISSING, what, "kind of media"))
+    """Why nothing is shown: no "photographs" or "words" are here, or no "failures" or "runs"."""
+    return Words(choose(MISSING, what, "missing part"))
 
 
 def source_code(*objects: Any) -> Words:

@@ -12,6 +12,7 @@ NOTES = "a published summary of the paper"
 FRESH = 100
 SMALLEST = 0.02  # of an accuracy
 AUDIBLE = 0.3  # dB
+LEARNED = 0.65  # a held-out accuracy of a pretext task, where chance is .5
 
 M1 = Claim(
     id="M1",
@@ -29,6 +30,7 @@ M1 = Claim(
     gates=(
         Gate("shift", "accuracy", above="chance_accuracy"),
         Gate("random pairs", "accuracy", above="chance_accuracy"),
+        Gate("random pairs", "pretext", above=LEARNED),
     ),
     explanation="Fine-tuned on five clips per class, {treatment.mean:.3f} and {baseline.mean:.3f} "
     "of the held-out clips are named right; by guessing, "
@@ -44,6 +46,35 @@ M2 = replace(
     gates=(Gate("scratch", "accuracy", above="chance_accuracy"),),
     explanation="With the same labels and steps {treatment.mean:.3f} against {baseline.mean:.3f} "
     "of the held-out clips are named right.",
+)
+M1B = replace(
+    M1,
+    id="M1b",
+    kind="ours",
+    sentence="Whether a sound comes from what is in view is told better by features that learned "
+    "from shifted sound than by those that learned from random pairs.",
+    treatment=Side("shift", "in_view"),
+    baseline=Side("random pairs", "in_view"),
+    effect=0.05,
+    reported=(),
+    gates=(
+        Gate("shift", "in_view", above="chance_in_view"),
+        Gate("random pairs", "pretext", above=LEARNED),
+    ),
+    explanation="A linear probe of frozen features, fitted on sixty clips, is right in "
+    "{treatment.mean:.3f} and {baseline.mean:.3f} of the held-out clips; by guessing in one half. "
+    "Two sources move in every clip, and what is heard is one of them, or a third.",
+)
+M2B = replace(
+    M1B,
+    id="M2b",
+    sentence="Whether a sound comes from what is in view is told better by features that learned "
+    "from shifted sound than by those of an untrained network.",
+    baseline=Side("scratch", "in_view"),
+    effect=0.1,
+    gates=(Gate("shift", "pretext", above=LEARNED),),
+    explanation="A linear probe of frozen features, fitted on sixty clips, is right in "
+    "{treatment.mean:.3f} of the held-out clips, one of untrained features in {baseline.mean:.3f}.",
 )
 M3 = replace(
     M1,
@@ -142,11 +173,11 @@ M9 = replace(
     direction="higher",
     effect=0.05,
     gates=(
-        Gate("shift", "accuracy", above=0.7),
-        Gate("random pairs", "accuracy", above=0.7),
+        Gate("shift", "accuracy", above=LEARNED),
+        Gate("random pairs", "accuracy", above=LEARNED),
     ),
     explanation="A held-out accuracy of .6 is exceeded after {treatment.mean:.0%} of the training "
     "with shifted sound and after {baseline.mean:.0%} with random pairs.",
 )
 
-CLAIMS = (M1, M2, M3, M4, M5, M6, M7, M8, M9)
+CLAIMS = (M1, M1B, M2, M2B, M3, M4, M5, M6, M7, M8, M9)

@@ -8,6 +8,7 @@
 `separation`    on- and off-screen separation by a U-Net that sees
 `evaluation`    its scores
 `experiments`   the claims
+`task`          training by name on real `videos`, by a `learner` of any of them
 """
 
 from avcore.papers.multisensory.actions import ActionNet

@@ -1,8 +1,9 @@
-"""Actions: what the pretext task taught, measured by fine-tuning on few labelled clips.
+"""Actions: what the pretext task taught, measured on few labelled clips.
 
 Source: Owens and Efros (ECCV 2018), Sec. 6: the network is fine-tuned on UCF-101, with a linear
 layer on the mean of its last maps. Deviation: the twelve classes of the stage, each of which looks,
-moves and sounds in its own way.
+moves and sounds in its own way. Linear probes of frozen features, which fine-tuning overwrites, are
+our addition.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -102,3 +106,19 @@ def guesses(model: ActionNet, clips: Clips) -> Tensor:
 def accuracy(model: ActionNet, clips: Clips) -> float:
     """Share of clips whose class is guessed right."""
     return (guesses(model, clips) == clips.label).float().mean().item()
+
+
+def features(network: EarlyFusion, clips: Clips) -> Tensor:
+    """The mean of the last maps of the middle excerpt of each clip, (N, 64)."""
+
+    def mean(model: EarlyFusion, part: Excerpts) -> Tensor:
+        return model.maps(*part).mean((2, 3, 4))
+
+    return predict(network, clips.cut(*middle(clips)), mean, batch_size=32)
+
+
+def probe_accuracy(network: EarlyFusion, train: Clips, test: Clips) -> float:
+    """Share of test clips that a logistic regression on frozen `features` labels right."""
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+    probe.fit(features(network, train), train.label)
+    return float(probe.score(features(network, test), test.label))

@@ -26,6 +26,9 @@ KINDS: dict[str, SceneConfig] = {
     "pretext": replace(CLIP, objects=(1, 2), talkers=(0, 1), kind="pretext"),
     # one sounds, and the other moves in silence
     "silent mover": replace(CLIP, objects=(2, 2), kind="silent mover"),
+    # both move, and what is heard is one of them, or neither
+    "in view": replace(CLIP, objects=(2, 2), kind="in view"),
+    "elsewhere": replace(CLIP, objects=(2, 2), sounding=(0, 0), offscreen=(1, 1), kind="elsewhere"),
     "action": replace(CLIP, objects=(1, 1), kind="action"),
     "talker": replace(CLIP, objects=(1, 1), talkers=(1, 1), diameter=(0.5, 0.7), kind="talker"),
 }
@@ -56,6 +59,8 @@ class Clips:
         (N, T, H, W) bool: where that source is seen; None where nobody needs it.
     """
 
+    fps, excerpt, samples = FPS, EXCERPT, SAMPLES
+
     frames: Tensor
     sound: Tensor
     label: Tensor
@@ -63,7 +68,7 @@ class Clips:
     target: Tensor | None = None
 
     def __post_init__(self) -> None:
-        expected = self.frames.shape[1] * SAMPLES
+        expected = self.frames.shape[1] * self.samples
         if self.sound.shape[1] != expected:
             raise AvcoreError(
                 f"{self.frames.shape[1]} frames go with {expected} samples of sound, "
@@ -76,14 +81,14 @@ class Clips:
     def __getitem__(self, which) -> Clips:
         """The clips chosen by a slice or an index tensor."""
         target = None if self.target is None else self.target[which]
-        return Clips(
+        return type(self)(
             self.frames[which], self.sound[which], self.label[which], self.low[which], target
         )
 
     @property
     def starts(self) -> int:
         """How many excerpts begin in a clip, each a frame after the other."""
-        return self.frames.shape[1] - EXCERPT + 1
+        return self.frames.shape[1] - self.excerpt + 1
 
     def cut(self, which: Tensor, starts: Tensor) -> Excerpts:
         """Excerpts of the clips `which` (B,) that begin at the frames `starts` (B,)."""
@@ -91,19 +96,19 @@ class Clips:
 
     def cut_frames(self, which: Tensor, starts: Tensor) -> Tensor:
         """Only the frames, (B, 3, T, H, W)."""
-        moments = starts[:, None] + torch.arange(EXCERPT)
+        moments = starts[:, None] + torch.arange(self.excerpt)
         return self.frames[which[:, None], moments].transpose(1, 2).float() / 255
 
     def cut_sound(self, which: Tensor, starts: Tensor) -> Tensor:
         """Only the sound, (B, n)."""
-        moments = starts[:, None] * SAMPLES + torch.arange(EXCERPT * SAMPLES)
+        moments = starts[:, None] * self.samples + torch.arange(self.excerpt * self.samples)
         return self.sound[which[:, None], moments]
 
     def cut_target(self, which: Tensor, starts: Tensor) -> Tensor:
         """Where the source is seen at any time of each excerpt, (B, H, W) bool."""
         if self.target is None:
             raise AvcoreError("these clips do not say where their sources are seen")
-        moments = starts[:, None] + torch.arange(EXCERPT)
+        moments = starts[:, None] + torch.arange(self.excerpt)
         return self.target[which[:, None], moments].any(1)
 
 
@@ -119,6 +124,17 @@ def draw(
     data = _Drawn(SceneDataset(stage(kind, seed), split, count), where)
     parts = list(DataLoader(data, batch_size=32, num_workers=workers))
     return Clips(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+
+def draw_views(split: str, each: int, seed: int = 0, workers: int = 0) -> Clips:
+    """`each` clips whose sound comes from what is in view, label 1, and from elsewhere, label 0."""
+    seen, unseen = (draw(kind, split, each, seed, workers) for kind in ("in view", "elsewhere"))
+    return Clips(
+        torch.cat([seen.frames, unseen.frames]),
+        torch.cat([seen.sound, unseen.sound]),
+        torch.cat([torch.ones_like(seen.label), torch.zeros_like(unseen.label)]),
+        torch.cat([seen.low, unseen.low]),
+    )
 
 
 class _Drawn(Dataset[dict[str, Tensor]]):

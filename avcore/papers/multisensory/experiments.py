@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from avcore.papers.multisensory import actions, evaluation, localization, separation, shift
-from avcore.papers.multisensory.clips import Clips, draw
+from avcore.papers.multisensory.clips import Clips, draw, draw_views
 from avcore.papers.multisensory.model import EarlyFusion
 from avcore.stage import ProceduralBank
 from avcore.support import Splits, by_scale, choose
-from avcore.training import History
+from avcore.training import History, pick_device, seeded
 
 LABELS_EACH = 5  # labelled clips of a class
+LABELS_VIEW = 30  # labelled clips whose sound is of what is in view, and as many whose is not
 CHECKS = 10  # held-out accuracies along a pretext training
 LEARNED = 0.6  # held-out accuracy, above which the plateau at chance is left
 
@@ -93,16 +94,31 @@ def pretext_experiment(
 def action_experiment(
     variant: str, seed: int, scale: str, device: str = "auto"
 ) -> dict[str, float]:
-    """Claims M1 to M3, for one of `ACTIONS`: "accuracy", and "chance_accuracy" of guessing."""
+    """Claims M1 to M3, for one of `ACTIONS`.
+
+    "accuracy" of naming twelve classes after fine-tuning, and "chance_accuracy" of guessing.
+    "pretext" is the held-out accuracy of the pretext task that the network comes from.
+    "in_view": a linear probe of the frozen features tells sound of a source in view from sound of
+    another; "chance_in_view" is one half.
+    """
     how = choose(ACTIONS, variant, "variant")
     data = clips("action", seed, scale)
     config = replace(actions.train_config(scale, seed, device), progress=False)
-    start = pretrained(how.start, seed, scale, device)[0] if how.start else None
+    start, history = pretrained(how.start, seed, scale, device) if how.start else (None, None)
     model, _ = actions.fine_tune(start, data.train, config, how.deaf)
-    return {
+    values = {
         "accuracy": actions.accuracy(model, data.test),
         "chance_accuracy": 1 / len(ProceduralBank().classes),
     }
+    if history:
+        values["pretext"] = history.scores["accuracy"][-1]
+    if how.deaf:
+        return values
+    with seeded(seed):
+        frozen = start or EarlyFusion().to(pick_device(device))
+    learn, measure = views(seed, scale)
+    in_view = actions.probe_accuracy(frozen, learn, measure)
+    return {**values, "in_view": in_view, "chance_in_view": 0.5}
 
 
 def separation_experiment(
@@ -184,6 +200,13 @@ def silent_movers(seed: int, scale: str) -> Clips:
     count = by_scale(scale, smoke=6, quick=200, full=1000)
     workers = _workers(scale)
     return draw("silent mover", "test", count, seed, workers, where=True)
+
+
+@lru_cache(maxsize=1)
+def views(seed: int, scale: str) -> tuple[Clips, Clips]:
+    """Clips to fit and to measure probes on, whose sound comes from what is in view or not."""
+    train, test = by_scale(scale, smoke=(4, 4), quick=(LABELS_VIEW, 100), full=(100, 500))
+    return draw_views("train", train, seed), draw_views("test", test, seed, _workers(scale))
 
 
 @lru_cache(maxsize=4)

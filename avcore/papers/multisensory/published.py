@@ -23,8 +23,8 @@ from torch.nn import functional
 
 from avcore.support import AvcoreError, choose
 
-FRAME_RATE, SAMPLE_RATE = 29.97, 21_000  # frames per second, Hz
-FRAMES, SAMPLES, SIZE = 125, 87_588, 224  # of a clip of 4.2 s, and its height and width
+SAMPLE_RATE = 21_000  # Hz
+FRAMES, SAMPLES, SIZE = 125, 87_588, 224  # of 4.2 s at 29.97 fps; height and width
 CHANNELS, BANDS = 2, 64  # of the waveform (stereo) and of the log-mel
 DECAY, EPSILON = 0.9997, 1e-3  # of batch normalisation: running statistics take 10,000 steps
 

@@ -29,6 +29,7 @@ BANDS = 256  # of 513, those below 4 kHz
 HIGHEST = 32  # of them, whose mean share is taken for all above
 LEVEL = 0.1  # RMS of each of the two sounds
 FLOOR = 1e-3  # added to magnitudes before their square root
+QUIETEST = 1e-4  # RMS; sounds below it are not made louder
 EYES = {"multisensory": 2 * (SEEN + FUSED), "picture": 2 * SEEN, "none": 0}  # channels
 
 
@@ -100,24 +101,26 @@ class Mixing:
 
 def level(sound: Tensor) -> Tensor:
     """Bring each sound (…, n) to an RMS of `LEVEL`; silence stays silence."""
-    return LEVEL * sound / sound.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-4)
+    return LEVEL * sound / sound.square().mean(-1, keepdim=True).sqrt().clamp_min(QUIETEST)
 
 
 class SpectrogramUNet(nn.Module):
     """Spectrogram (B, 1, F, T), conditions (B, C, steps) → two maps (B, 2, F, T).
 
-    Six layers halve the bands, and all but the first also the time; conditions enter at the
-    third, fourth and fifth, tiled over the bands.
+    Six layers halve the bands, and all but the first also the time; conditions, brought to
+    `NARROW` channels, enter at the third, fourth and fifth, tiled over the bands.
     """
 
-    WIDTHS = (16, 32, 48, 64, 64, 64)
+    WIDTHS = (16, 32, 40, 40, 40, 40)
     ENTERING = (2, 3, 4)
+    NARROW = 24
 
     def __init__(self, conditions: int) -> None:
         super().__init__()
-        inputs = (1, *self.WIDTHS)
+        inputs, extra = (1, *self.WIDTHS), self.NARROW if conditions else 0
+        self.narrow = nn.Conv1d(conditions, extra, 1) if conditions else nn.Identity()
         self.down = nn.ModuleList(
-            _down(inputs[k] + conditions * (k in self.ENTERING), width, 2 if k else (2, 1))
+            _down(inputs[k] + extra * (k in self.ENTERING), width, 2 if k else (2, 1))
             for k, width in enumerate(self.WIDTHS)
         )
         self.up = nn.ModuleList(
@@ -128,10 +131,11 @@ class SpectrogramUNet(nn.Module):
 
     def forward(self, picture: Tensor, conditions: Tensor | None) -> Tensor:
         x, kept = picture, []
+        entering = None if conditions is None else self.narrow(conditions)
         for k, layer in enumerate(self.down):
-            if k in self.ENTERING and conditions is not None:
-                entering = functional.interpolate(conditions, size=x.shape[-1], mode="linear")
-                x = torch.cat([x, entering[:, :, None].expand(-1, -1, x.shape[2], -1)], 1)
+            if k in self.ENTERING and entering is not None:
+                now = functional.interpolate(entering, size=x.shape[-1], mode="linear")
+                x = torch.cat([x, now[:, :, None].expand(-1, -1, x.shape[2], -1)], 1)
             x = layer(x)
             kept.append(x)
         kept.pop()

@@ -18,7 +18,7 @@ from torch.nn import functional
 from avcore.papers.multisensory.clips import FPS, Clips
 from avcore.papers.multisensory.model import EarlyFusion
 from avcore.support import AvcoreError, by_scale, choose
-from avcore.training import History, TrainConfig, fit, predict, seeded
+from avcore.training import History, Ordered, TrainConfig, fit, predict, seeded
 
 LEAST = FPS // 2  # frames: the smallest shift, 0.5 s
 NEGATIVES = ("shift", "random pairs")
@@ -154,7 +154,12 @@ def accuracy(
     """Share of right answers at a logit of 0, over one excerpt per clip with either sound."""
     task = Pretext(clips, 1, negatives, mirrored=False)
     pairs = task.draw(torch.arange(len(clips)), torch.Generator().manual_seed(seed))
-    logits = predict(model, pairs.with_senses(senses), _both_logits)
+    return accuracy_on(model, pairs.with_senses(senses))
+
+
+def accuracy_on(model: nn.Module, pairs: Pairs | Ordered) -> float:
+    """The same over pairs, or over a loader of them."""
+    logits = predict(model, pairs, _both_logits)
     return torch.stack([logits[:, 0] > 0, logits[:, 1] <= 0]).float().mean().item()
 
 
