@@ -305,6 +305,36 @@ def test_scenes_that_do_not_fit_are_refused(change: dict, message: str) -> None:
         viz.scene_player(replace(fake_scene(), **change))
 
 
+def test_clip_player_keeps_a_clip_in_step_with_each_of_its_sounds() -> None:
+    frames = np.zeros((3, 8, 16, 3), np.uint8)
+    frames[1] = 200
+    sounds = {EVIL: np.full(8000, 0.1), "shifted": np.full(8000, -0.2)}
+    view = viz.clip_player(frames, sounds, 16_000, 6.0, "Which?")
+    page, data = made(view), data_of(view)
+    assert data["frames"] == {"across": 2, "times": [0.0, 0.1667, 0.3333]}
+    assert [len(page.all("canvas")), len(page.all("input", "av-frame"))] == [2, 1]
+    assert page.all("canvas")[0]["aria-label"] == "Frames of: Which?"
+    assert [each["value"] for each in page.all("input") if each["type"] == "radio"] == ["0", "1"]
+    heard = [samples(page.all("audio")[0]["src"]), samples(data["tracks"][1]["src"])]
+    assert [round(each[0] / 32767, 2) for each in heard] == [0.1, -0.2]
+    assert not page.all("div", "av-overlay")
+    first = viz.clip_player(torch.zeros(2, 3, 8, 8), {"it": np.zeros(8000)}, 16_000, 6.0, "One")
+    assert not [each for each in made(first).all("input") if each["type"] == "radio"]
+
+
+@pytest.mark.parametrize(
+    ("frames", "sounds", "words"),
+    [
+        (np.zeros((2, 8, 8), np.uint8), {"a": np.zeros(8000)}, "shape"),
+        (np.zeros((2, 8, 8, 3), np.uint8), {}, "one length"),
+        (np.zeros((2, 8, 8, 3), np.uint8), {"a": np.zeros(8000), "b": np.zeros(9)}, "one length"),
+    ],
+)
+def test_clip_player_says_what_does_not_fit(frames, sounds, words) -> None:
+    with pytest.raises(AvcoreError, match=words):
+        viz.clip_player(frames, sounds, 16_000, 6.0, "x")
+
+
 def test_audio_player_never_clips_and_never_amplifies() -> None:
     loud, quiet = np.array([3.0, -3.0, 1.0] * 50), np.array([0.1, -0.2, 0.0] * 50)
     played = samples(made(viz.audio_player(loud, 16_000, "x")).all("audio")[0]["src"])

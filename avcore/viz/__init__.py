@@ -14,7 +14,7 @@ from avcore.viz.gallery import gallery
 from avcore.viz.grid import map_grid, tinted
 from avcore.viz.heatmaps import heatmaps
 from avcore.viz.modes import mode
-from avcore.viz.player import audio_player, scene_player
+from avcore.viz.player import audio_player, clip_player, scene_player
 from avcore.viz.prompts import prompt_maps
 from avcore.viz.scoreboard import claim_card, claim_summary, claim_table, noise_table
 from avcore.viz.sound import spectrogram, waveform_plot
@@ -34,6 +34,7 @@ __all__ = [
     "claim_card",
     "claim_summary",
     "claim_table",
+    "clip_player",
     "diagram",
     "explore",
     "figure",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from avcore.support import AvcoreError
-from avcore.viz.encode import as_waveform, png_uri
+from avcore.viz.encode import as_pictures, as_waveform, png_uri
 from avcore.viz.soundtrack import Soundtrack, Track
 from avcore.viz.truth import (
     chip,
@@ -87,6 +88,52 @@ def audio_player(waveform: Any, sample_rate: int, label: str) -> Player:
     return _player(body, sound.data(), 'data-kind="audio"')
 
 
+def clip_player(
+    frames: Any, sounds: Mapping[str, Any], sample_rate: int, fps: float, title: str
+) -> Player:
+    """See a clip in step with any of several sounds, between which the listener switches.
+
+    Parameters
+    ----------
+    frames
+        (T, H, W, 3) or (T, 3, H, W), uint8 or floats in [0, 1]; they may hold several pictures
+        side by side.
+    sounds
+        Name -> waveform (samples,), all of the same length; the first plays at first. All are
+        played with one gain.
+    sample_rate, fps
+        Of the sounds in Hz, and frames per second.
+    title
+        Plain text above it.
+
+    Raises
+    ------
+    AvcoreError
+        For wrong shapes, no sounds, or sounds of different lengths.
+    """
+    pictures = as_pictures(frames, 4, "frames of a clip")
+    waves = {name: as_waveform(each, f"the sound {name!r}") for name, each in sounds.items()}
+    if len({len(wave) for wave in waves.values()}) != 1 or min(sample_rate, fps) <= 0:
+        raise AvcoreError(
+            f"a clip wants sounds of one length and positive rates, got sounds of "
+            f"{[len(wave) for wave in waves.values()]} samples, {sample_rate} Hz and {fps} fps"
+        )
+    tracks = tuple(Track(text(name), wave) for name, wave in waves.items())
+    sound = Soundtrack(tracks, sample_rate)
+    seen = _canvas_html(pictures, f"Frames of: {title}")
+    body = (
+        f'<p class="av-title">{text(title)}</p>'
+        f'<div class="av-stage"><div class="av-view"><div class="av-picture">{seen}</div>'
+        f"{_frame_slider(len(pictures))}</div>"
+        f'<div class="av-sound">{sound.plots_html()}{sound.audio_html(title)}'
+        f'{sound.choices_html()}<div class="av-switches">'
+        f'{_switch("loop", "Loop")}{_switch("slow", "Half speed")}</div></div></div>'
+    )
+    times = (np.arange(len(pictures)) / fps).round(4).tolist()
+    data = sound.data() | {"frames": {"across": _across(len(pictures)), "times": times}}
+    return _player(body, data, 'data-kind="clip"')
+
+
 def _player(body: str, data: dict, attributes: str) -> Player:
     made = output(
         body,
@@ -104,8 +151,7 @@ def _scene_html(scene: Any, sound: Soundtrack, title: str | None, show_truth: bo
     plots = sound.plots_html(lanes_html(scene, sound.seconds), _instant(scene, sound.seconds))
     switches = _switch("loop", "Loop") + _switch("slow", "Half speed")
     switches += _switch("toggle", "Truth", checked=show_truth)
-    last = len(scene.frames) - 1
-    frame = slider("Frame", last, 'class="av-frame"') if last else ""
+    frame = _frame_slider(len(scene.frames))
     heading = f'<p class="av-title">{text(title)}</p>' if title else ""
     return (
         f'{heading}<div class="av-stage">'
@@ -158,21 +204,31 @@ def _frames_data(scene: Any) -> dict:
 
 
 def _picture_html(scene: Any) -> str:
-    count, height, width = scene.frames.shape[:3]
+    seen = sum(source.visible for source in scene.sources)
+    unknown = f"A scene with {seen} visible {'object' if seen == 1 else 'objects'}"
+    pixels = _canvas_html(scene.frames, unknown, f"A scene: {sentence(scene.sources)}")
+    return f'<div class="av-picture">{pixels}{overlay_html(scene)}</div>'
+
+
+def _canvas_html(frames: np.ndarray, words: str, known: str = "") -> str:
+    """Frames (T, H, W, 3) on a sheet that player.js draws from; `words`, or `known`, say them."""
+    count, height, width = frames.shape[:3]
     across = _across(count)
     down = math.ceil(count / across)
     sheet = np.zeros((down * across, height, width, 3), np.uint8)
-    sheet[:count] = scene.frames
+    sheet[:count] = frames
     sheet = sheet.reshape(down, across, height, width, 3).swapaxes(1, 2)
     source = png_uri(sheet.reshape(down * height, across * width, 3))
-    seen = sum(source.visible for source in scene.sources)
-    known = text(f"A scene: {sentence(scene.sources)}")
-    unknown = f"A scene with {seen} visible {'object' if seen == 1 else 'objects'}"
+    labels = f'data-known="{text(known)}" data-unknown="{text(words)}"' if known else ""
     return (
-        f'<div class="av-picture"><canvas class="av-pixels" width="{width}" height="{height}"'
-        f' role="img" aria-label="{unknown}" data-known="{known}" data-unknown="{unknown}">'
-        f'</canvas><img class="av-sheet" src="{source}" alt="" hidden>{overlay_html(scene)}</div>'
+        f'<canvas class="av-pixels" width="{width}" height="{height}"'
+        f' role="img" aria-label="{text(words)}" {labels}>'
+        f'</canvas><img class="av-sheet" src="{source}" alt="" hidden>'
     )
+
+
+def _frame_slider(count: int) -> str:
+    return slider("Frame", count - 1, 'class="av-frame"') if count > 1 else ""
 
 
 def _switch(name: str, words: str, checked: bool = False) -> str:
