@@ -127,7 +127,7 @@ def clip_player(
         f"{_frame_slider(len(pictures))}</div>"
         f'<div class="av-sound">{sound.plots_html()}{sound.audio_html(title)}'
         f'{sound.choices_html()}<div class="av-switches">'
-        f'{_switch("loop", "Loop")}{_switch("slow", "Half speed")}</div></div></div>'
+        f"{_switch('loop', 'Loop')}{_switch('slow', 'Half speed')}</div></div></div>"
     )
     times = (np.arange(len(pictures)) / fps).round(4).tolist()
     data = sound.data() | {"frames": {"across": _across(len(pictures)), "times": times}}
