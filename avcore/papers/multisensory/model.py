@@ -3,7 +3,7 @@
 Source: Owens and Efros (ECCV 2018), Sec. 3 and Fig. 2. The streams of frames and sound are brought
 to the same T steps; the sound is tiled over the picture, both are concatenated and go on through
 3-D convolutions to a mean over space and time and a logit. The class activation map (CAM) is the
-last layer applied in each place instead of to the mean. Deviations: 0.1 million weights; a log-mel
+last layer applied in each place instead of to the mean. Deviations: 0.2 million weights; a log-mel
 by default; what changes in the picture and what stays go through layers of their own, without which
 the plateau at chance lasts far longer; no residual connections; the last maps keep the resolution
 of the fusion. The published sizes are in `published`.
