@@ -32,7 +32,7 @@ M1 = Claim(
         Gate("random pairs", "accuracy", above="chance_accuracy"),
         Gate("random pairs", "pretext", above=LEARNED),
     ),
-    explanation="Fine-tuned on five clips per class, {treatment.mean:.3f} and {baseline.mean:.3f} "
+    explanation="Fine-tuned on sixty labelled clips, {treatment.mean:.3f} and {baseline.mean:.3f} "
     "of the held-out clips are named right; by guessing, "
     "{treatment_run[chance_accuracy].mean:.3f}.",
 )
