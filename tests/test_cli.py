@@ -230,7 +230,7 @@ def test_bench_gives_every_figure_with_its_target(capsys):
 def test_bench_as_a_table(capsys):
     out = run(capsys, "bench", "--only", "trials")[1].splitlines()
     assert out[0].split() == ["figure", "value", "unit", "target", "reached"]
-    assert out[1].split() == ["shift_accuracy", "0.9", "fraction", "≥", "0.85", "yes"]
+    assert out[1].split() == ["shift_accuracy", "0.95", "fraction", "≥", "0.92", "yes"]
     assert "not recorded" in out[2]
 
 
