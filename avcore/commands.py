@@ -142,6 +142,12 @@ def reproduce(
     typer.echo(table(("claim", "verdict", "difference [95 %]", "metric", "seeds"), rows))
 
 
+def show_held_out(name: str, figures: dict[str, float]) -> None:
+    """What a network that was just taught scores on held-out data."""
+    rows = [(key, f"{value:.3f}") for key, value in figures.items()]
+    typer.echo(table((name, "held out"), rows))
+
+
 @app.command()
 def listener(
     name: Annotated[str, typer.Argument(help="named or masked")],
@@ -153,8 +159,7 @@ def listener(
     """Teach one of the listeners that ship with avcore again, and measure it."""
     from avcore.training.listeners import teach
 
-    rows = teach(name, out, scale, seed, device)
-    typer.echo(table((name, "held out"), [(key, f"{value:.3f}") for key, value in rows.items()]))
+    show_held_out(name, teach(name, out, scale, seed, device))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from avcore.commands import Device, Scale, app, show_fraction, table, typer
+from avcore.commands import Device, Scale, app, show_fraction, show_held_out, typer
 from avcore.support import AvcoreError
 
 SHIPPED = "avcore.papers.multisensory.shipped"
@@ -59,8 +59,7 @@ def network(
     """Teach one of the networks behind `locate` and `separate` again, and measure it."""
     from avcore.papers.multisensory.shipped import teach
 
-    rows = teach(name, out, scale, seed, device)
-    typer.echo(table((name, "held out"), [(key, f"{value:.3f}") for key, value in rows.items()]))
+    show_held_out(name, teach(name, out, scale, seed, device))
 
 
 def _network(kind: str, checkpoint: Path | None, device: str) -> Any:

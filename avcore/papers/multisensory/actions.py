@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avcore.papers.multisensory.clips import Clips, Excerpts
+from avcore.papers.multisensory.clips import Clips, Excerpts, mirrored
 from avcore.papers.multisensory.localization import middle
 from avcore.papers.multisensory.model import FUSED, EarlyFusion
 from avcore.support import by_scale
@@ -85,9 +85,7 @@ def fine_tune(
         which = torch.randint(len(clips), (config.batch_size,), generator=generator)
         starts = torch.randint(clips.starts, (config.batch_size,), generator=generator)
         frames, sound = clips.cut(which, starts)
-        if torch.rand((), generator=generator) < 0.5:
-            frames = frames.flip(-1)
-        return Labelled(Excerpts(frames, sound), clips.label[which])
+        return Labelled(Excerpts(mirrored(frames, generator), sound), clips.label[which])
 
     return model, fit(model, action_loss, batches, config, **fit_args)
 

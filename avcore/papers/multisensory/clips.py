@@ -112,6 +112,11 @@ class Clips:
         return self.target[which[:, None], moments].any(1)
 
 
+def mirrored(frames: Tensor, generator: torch.Generator) -> Tensor:
+    """All frames of a batch (…, W) left for right, in half of the calls."""
+    return frames.flip(-1) if torch.rand((), generator=generator) < 0.5 else frames
+
+
 def stage(kind: str, seed: int) -> Stage:
     """The world of the clips of a kind, one of `KINDS`."""
     return Stage(choose(KINDS, kind, "kind of clip"), seed=seed)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from avcore.papers.multisensory.model import compand
 from avcore.support import AvcoreError, choose
 
 SAMPLE_RATE = 21_000  # Hz
@@ -41,11 +42,6 @@ class Scales(NamedTuple):
     video: Tensor  # (B, C, T/4, H/8, W/8): the picture alone
     early: Tensor  # (B, 2C, T/4, H/8, W/8): soon after picture and sound met
     last: Tensor  # (B, 8C, T/8, H/32, W/32), or H/16 × W/16 without the last stride
-
-
-def compand(waveform: Tensor, scale: float = 255.0) -> Tensor:
-    """Signed logarithm: sign(x)·log(1 + 255·|x|) / log 256, which maps [-1, 1] onto itself."""
-    return waveform.sign() * torch.log1p(scale * waveform.abs()) / math.log1p(scale)
 
 
 class Block(nn.Module):

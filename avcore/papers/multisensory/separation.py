@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avcore.audio import istft, stft
-from avcore.papers.multisensory.clips import Clips
+from avcore.audio import istft, set_level, stft
+from avcore.papers.multisensory.clips import Clips, mirrored
 from avcore.papers.multisensory.model import FUSED, SEEN, EarlyFusion
 from avcore.support import AvcoreError, by_scale, choose
 from avcore.training import History, TrainConfig, fit, seeded
@@ -27,9 +27,8 @@ from avcore.training import History, TrainConfig, fit, seeded
 WINDOW, HOP = 1024, 512  # samples: 64 ms and 32 ms
 BANDS = 256  # of 513, those below 4 kHz
 HIGHEST = 32  # of them, whose mean share is taken for all above
-LEVEL = 0.1  # RMS of each of the two sounds
+LEVEL = -20.0  # dB re. full scale of each of the two sounds: an RMS of 0.1
 FLOOR = 1e-3  # added to magnitudes before their square root
-QUIETEST = 1e-4  # RMS; sounds below it are not made louder
 EYES = {"multisensory": 2 * (SEEN + FUSED), "picture": 2 * SEEN, "none": 0}  # channels
 
 
@@ -75,9 +74,7 @@ class Mixing:
     def __call__(self, step: int, generator: torch.Generator) -> Mixtures:
         which = torch.randint(len(self.clips), (self.batch_size,), generator=generator)
         mixtures = self.draw(which, generator)
-        if torch.rand((), generator=generator) < 0.5:
-            mixtures = mixtures._replace(frames=mixtures.frames.flip(-1))
-        return mixtures
+        return mixtures._replace(frames=mirrored(mixtures.frames, generator))
 
     def draw(self, which: Tensor, generator: torch.Generator) -> Mixtures:
         """An excerpt of each of the clips `which` (B,), with an excerpt of another's voice.
@@ -96,12 +93,8 @@ class Mixing:
         partners = torch.multinomial(fits.float(), 1, generator=generator)[:, 0]
         starts = torch.randint(self.clips.starts, (2, len(which)), generator=generator)
         frames, on = self.clips.cut(which, starts[0])
-        return Mixtures(frames, level(on), level(self.clips.cut_sound(partners, starts[1])))
-
-
-def level(sound: Tensor) -> Tensor:
-    """Bring each sound (…, n) to an RMS of `LEVEL`; silence stays silence."""
-    return LEVEL * sound / sound.square().mean(-1, keepdim=True).sqrt().clamp_min(QUIETEST)
+        off = self.clips.cut_sound(partners, starts[1])
+        return Mixtures(frames, set_level(on, LEVEL), set_level(off, LEVEL))
 
 
 class SpectrogramUNet(nn.Module):

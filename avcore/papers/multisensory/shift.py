@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avcore.papers.multisensory.clips import FPS, Clips
+from avcore.papers.multisensory.clips import FPS, Clips, mirrored
 from avcore.papers.multisensory.model import EarlyFusion
 from avcore.support import AvcoreError, by_scale, choose
 from avcore.training import History, Ordered, TrainConfig, fit, predict, seeded
@@ -56,7 +56,7 @@ class Pretext:
         Where the other sound comes from, one of `NEGATIVES`: the same clip, at least `least`
         frames away, or another clip.
     mirrored
-        Whether half of the excerpts are mirrored.
+        Whether half of the batches are mirrored.
     """
 
     clips: Clips
@@ -78,9 +78,9 @@ class Pretext:
     def __call__(self, step: int, generator: torch.Generator) -> Pairs:
         which = torch.randint(len(self.clips), (self.batch_size,), generator=generator)
         pairs = self.draw(which, generator)
-        if self.mirrored and torch.rand((), generator=generator) < 0.5:
-            pairs = pairs._replace(frames=pairs.frames.flip(-1))
-        return pairs
+        if not self.mirrored:
+            return pairs
+        return pairs._replace(frames=mirrored(pairs.frames, generator))
 
     def draw(self, which: Tensor, generator: torch.Generator) -> Pairs:
         """An excerpt of each of the clips `which` (B,), with both sounds."""

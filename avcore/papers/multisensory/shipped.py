@@ -24,6 +24,7 @@ from avcore.training.predict import device_of
 
 FOLDER = Path(__file__).parent / "weights"
 FORMAT = "avcore multisensory 1"
+QUIETEST = 1e-4  # RMS; mixtures below it are not brought to the level
 FORM = ClipForm(size=64, fps=float(FPS), sample_rate=RATE, duration=EXCERPT / FPS)
 
 
@@ -61,8 +62,8 @@ class Splitter:
     @torch.inference_mode()
     def __call__(self, frames: Tensor, sound: Tensor) -> tuple[Tensor, Tensor]:
         place = device_of(self.model)
-        loudness = sound.square().mean().sqrt().clamp_min(separation.QUIETEST)
-        gain = separation.LEVEL * 2**0.5 / loudness  # of two sounds at `LEVEL` each
+        loudness = sound.square().mean().sqrt().clamp_min(QUIETEST)
+        gain = 10 ** (separation.LEVEL / 20) * 2**0.5 / loudness  # of two sounds at `LEVEL` each
         seen = frames.movedim(1, 0)[None].to(place)
         on, off = self.model.separate(seen, (gain * sound)[None].to(place))
         return on[0].cpu() / gain, off[0].cpu() / gain
