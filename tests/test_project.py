@@ -33,6 +33,7 @@ HEIGHT = {
 }  # fmt: skip
 ON_DEMAND = {"avcore.commands", "avcore.video_commands"}  # imported when they are used
 LARGEST_FILE = 500_000  # bytes
+LARGEST_WEIGHTS = 1_000_000  # bytes of a network that ships with a card beside it
 TEXT = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".cff", ".ipynb", ".css", ".js", ""}
 
 
@@ -230,7 +231,10 @@ def test_no_large_file_and_no_media_is_in_the_repository(tracked: list[Path]) ->
     shots = [path for path in tracked if path.suffix in media and "_static" not in path.parts]
     assert shots == []
     large = [path for path in tracked if path.stat().st_size > LARGEST_FILE]
-    assert [path for path in large if path.suffix != ".npz"] == []
+    weights = [path for path in large if path.suffix == ".safetensors"]
+    assert [path for path in weights if not path.with_suffix(".md").is_file()] == []
+    assert [path for path in weights if path.stat().st_size > LARGEST_WEIGHTS] == []
+    assert [path for path in large if path.suffix != ".npz" and path not in weights] == []
 
 
 def test_no_address_of_an_installer_or_a_script_on_the_network(tracked: list[Path]) -> None:
