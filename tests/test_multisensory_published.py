@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from avcore.papers.multisensory import published_separation as separation
 from avcore.papers.multisensory import published_training as training
+from avcore.papers.multisensory.clips import still
 from avcore.papers.multisensory.published import (
     FRAMES,
     SAMPLES,
@@ -287,7 +288,7 @@ def test_features_enter_as_means_over_space_stretched_in_time():
 
 def test_a_single_frame_is_the_middle_one():
     frames = torch.arange(5.0).view(1, 1, 5, 1, 1).expand(1, 3, 5, 2, 2)
-    assert separation.still(frames).unique().tolist() == [2]
+    assert still(frames).unique().tolist() == [2]
 
 
 def test_the_losses_by_hand():

@@ -89,6 +89,11 @@ class ClipConfig:
                 "sample_rate and frames are at least 1, shortest and seconds are not negative"
             )
 
+    @property
+    def samples(self) -> int:
+        """Of the sound of a stretch."""
+        return round(self.seconds * self.sample_rate)
+
 
 def missing(root: Path, entry: Entry) -> list[Problem]:
     """Which files of a clip are not there: a problem each for frames, masks and sound.

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from avcore.audio import set_level
 from avcore.data.sets.clips import collate, fit_length, read_clip
 from avcore.data.sets.files import read_sound
-from avcore.data.sets.voxceleb import VoxCeleb, samples_of
+from avcore.data.sets.voxceleb import VoxCeleb
 from avcore.support import AvcoreError
 
 LEVEL = -20.0  # dB re. full scale, of each voice: an RMS of 0.1
@@ -107,7 +107,7 @@ class Mixtures(Dataset):
         places = rng.uniform(size=2) if config.drawn else (0.5, 0.5)
         seen = read_clip(one, config, places[0])
         unseen = read_sound(other.sound, config, other.moment, places[1])
-        length = samples_of(config)
+        length = config.samples
         on = set_level(fit_length(seen.waveform, length), LEVEL)
         off = set_level(fit_length(torch.from_numpy(unseen), length), LEVEL)
         return Mixture(seen.frames, on + off, on, off, one.category, other.category)

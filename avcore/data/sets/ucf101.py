@@ -104,8 +104,7 @@ class UCF101(ClipDataset):
         index = list_videos(root, split, fold, with_sound)
         self.split, self.labels = split, read_classes(root)
         config = replace(config, drawn=split == "train", may_be_silent=True)
-        samples = round(config.seconds * config.sample_rate)
-        shape = partial(to_action, labels=self.labels, samples=samples)
+        shape = partial(to_action, labels=self.labels, samples=config.samples)
         name = f"UCF-101, fold {fold}, {split}"
         super().__init__(root, index, config, shape, skip_bad, progress, name)
 

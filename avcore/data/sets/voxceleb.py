@@ -100,13 +100,8 @@ class VoxCeleb(ClipDataset):
         index = list_clips(root, split, most)
         self.split, self.sexes = split, read_sexes(root)[0]
         config = replace(config, drawn=split == "train")
-        shape = partial(to_talker, sexes=self.sexes, samples=samples_of(config))
+        shape = partial(to_talker, sexes=self.sexes, samples=config.samples)
         super().__init__(root, index, config, shape, skip_bad, progress, f"VoxCeleb, {split}")
-
-
-def samples_of(config: ClipConfig) -> int:
-    """Samples in a stretch."""
-    return round(config.seconds * config.sample_rate)
 
 
 def to_talker(clip: Clip, sexes: Mapping[str, str], samples: int) -> Talker:

@@ -112,6 +112,12 @@ class Clips:
         return self.target[which[:, None], moments].any(1)
 
 
+def still(frames: Tensor) -> Tensor:
+    """The middle frame in place of each, (B, 3, T, H, W): the single-frame ablation."""
+    middle = frames.shape[2] // 2
+    return frames[:, :, middle : middle + 1].expand_as(frames)
+
+
 def mirrored(frames: Tensor, generator: torch.Generator) -> Tensor:
     """All frames of a batch (…, W) left for right, in half of the calls."""
     return frames.flip(-1) if torch.rand((), generator=generator) < 0.5 else frames

@@ -214,12 +214,6 @@ class Separator(nn.Module):
         return self.unet(spectrogram[:, :, :whole], self.video.features(frames, mixture))
 
 
-def still(frames: Tensor) -> Tensor:
-    """The middle frame in place of each, (B, 3, T, H, W): the single-frame ablation."""
-    middle = frames.shape[2] // 2
-    return frames[:, :, middle : middle + 1].expand_as(frames)
-
-
 def _over_bins(maps: Tensor, like: Tensor) -> Tensor:
     """Maps of the video, averaged over space, at the steps and bins of `like`."""
     curve = functional.interpolate(maps.mean((3, 4)), like.shape[2], mode="linear")

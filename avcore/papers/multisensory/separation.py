@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avcore.audio import istft, set_level, stft
-from avcore.papers.multisensory.clips import Clips, mirrored
+from avcore.papers.multisensory.clips import Clips, mirrored, still
 from avcore.papers.multisensory.model import FUSED, SEEN, EarlyFusion
 from avcore.support import AvcoreError, by_scale, choose
 from avcore.training import History, TrainConfig, fit, seeded
@@ -165,8 +165,7 @@ class Separator(nn.Module):
         if self.eye == "none":
             return None
         if self.single_frame:
-            steps = frames.shape[2]
-            frames = frames[:, :, steps // 2][:, :, None].expand(-1, -1, steps, -1, -1)
+            frames = still(frames)
         seen = self.network.see(frames)
         if self.eye == "picture":
             return _pooled(seen)
