@@ -127,12 +127,16 @@ def test_the_sound_of_a_container_is_read(tmp_path, ending, codec):
     av = pytest.importorskip("av")
     path = tmp_path / f"clip.{ending}"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=RATE, layout="mono")
-        frame = av.AudioFrame.from_ndarray(tone(1000, 1.0)[None], format="fltp", layout="mono")
+        stream = container.add_stream(codec, rate=RATE, layout="stereo")
+        left = tone(1000, 1.0)
+        both = np.stack([left, np.zeros_like(left)])
+        frame = av.AudioFrame.from_ndarray(both, format="fltp", layout="stereo")
         frame.sample_rate = RATE
         container.mux([*stream.encode(frame), *stream.encode(None)])
     wave = read_audio(path, RATE)
     assert abs(len(wave) - RATE) < 3000 and abs(pitch(wave) - 1000) < 10
+    middle = slice(RATE // 4, -RATE // 4)
+    assert wave[middle].std() == pytest.approx(left.std() / 2, rel=0.05)  # the mean of the channels
 
 
 @pytest.mark.parametrize(

