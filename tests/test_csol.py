@@ -12,9 +12,9 @@ import torch
 
 from avcore.class_aware import evaluation
 from avcore.class_aware.scenes import draw
-from avcore.class_aware.solos import stage_one, train_config
+from avcore.class_aware.solos import Heard, stage_one, train_config
 from avcore.papers import csol
-from avcore.papers.csol import experiments
+from avcore.papers.csol import experiments, rivals
 from avcore.papers.csol.losses import distribution_loss, location_loss
 from avcore.papers.csol.training import stage_two
 from avcore.support import AvcoreError, CheckpointError
@@ -122,10 +122,68 @@ def test_the_losses_by_hand():
     assert uniform == pytest.approx((p * (p.log() + np.log(3))).sum().item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("name", list(rivals.RIVALS))
+def test_a_rival_learns_and_hears(name, solos):
+    config = replace(train_config("smoke", 0, "cpu"), progress=False, steps=30, batch_size=8)
+    few = replace(config, steps=1)
+    first, later = (rivals.learn_rival(name, solos, each) for each in (few, config))
+    batch, loss = Heard.of(solos[:8]), rivals.RIVALS[name].loss
+    with torch.no_grad():
+        assert loss(later.train(), batch) < 0.8 * loss(first.train(), batch)
+        own = later.eval()(batch.seen, batch.mel).av_logits
+        other = later(batch.seen, batch.mel.roll(1, 0)).av_logits
+    assert own.shape == (8, 16, 16) and not torch.allclose(own, other)
+    again = rivals.learn_rival(name, solos, few, start=later)
+    moved = [
+        (a - b).abs().max() for a, b in zip(again.parameters(), later.parameters(), strict=True)
+    ]
+    assert max(moved) > 0
+    with pytest.raises(AvcoreError, match="rival"):
+        rivals.learn_rival("Listen", solos, few)
+
+
+def test_sounds_are_clustered_by_a_soft_k_means():
+    torch.manual_seed(0)
+    features, centres = rivals._clustered(torch.randn(2, rivals.SPACES * 8, 3, 5))
+    torch.testing.assert_close(features.norm(dim=2), torch.ones(2, rivals.SPACES, 3, 5))
+    for b in range(2):  # the last round by hand, from the centres before it
+        before = features[b].mean((2, 3))
+        for _ in range(rivals.ROUNDS):
+            before = before / before.norm(dim=1, keepdim=True)
+            now = torch.zeros_like(before)
+            for y in range(3):
+                for x in range(5):
+                    place = features[b, :, :, y, x]
+                    belongs = (rivals.FIRMNESS * (place * before).sum(1)).softmax(0)
+                    now += belongs[:, None] * place
+            before = now
+        torch.testing.assert_close(centres[b], before / before.norm(dim=1, keepdim=True))
+
+
+def test_a_place_explains_its_share_of_the_sound():
+    torch.manual_seed(0)
+    model = rivals.SoundOfPixels().eval()
+    seen, mel = torch.randn(1, 152, 4, 4), torch.randn(1, 64, 101)
+    with torch.no_grad():
+        weights, parts = model.see(seen)[0], model.take_apart(mel)[0]
+        mask = (weights[:, 1, 2, None, None] * parts).sum(0).add(model.bias).sigmoid()
+        share = (mask * (mel[0] / 2).exp()).mean()
+        assert model(seen, mel).av_logits[0, 1, 2].exp().item() == pytest.approx(
+            share.item(), rel=1e-4
+        )
+
+
 @pytest.mark.parametrize("variant", ["alternating", "Attention"])
 def test_the_solo_experiment_returns_its_yardsticks(variant):
     found = experiments.solo_experiment(variant, 0, "smoke", "cpu")
     assert {"iou@0.5", "whole_iou@0.5", "wrong_sound_pointing", "nmi", "true_nmi"} <= set(found)
+
+
+@pytest.mark.parametrize("variant", list(rivals.RIVALS))
+def test_the_experiments_know_the_rivals(variant):
+    found = experiments.solo_experiment(variant, 0, "smoke", "cpu")
+    assert {"iou@0.5", "pointing", "wrong_sound_pointing"} <= set(found)
+    assert "ciou@0.3" in experiments.class_aware_experiment(variant, 0, "smoke", "cpu")
 
 
 def test_the_class_aware_experiment_knows_the_best_rival():

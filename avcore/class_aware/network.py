@@ -55,13 +55,13 @@ class SmallLocaliser(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(SEEN, affine=False)
-        self.around = _around()
+        self.around = Around()
         self.visual_net = nn.Sequential(nn.Conv2d(SEEN, WIDTH, 1), nn.ReLU())
         self.audio_net = SoundStream(WIDTH)
         self.embed_v = nn.Sequential(
             nn.Conv2d(WIDTH, WIDTH, 1),
             nn.BatchNorm2d(WIDTH),
-            _around(),
+            Around(),
         )
         self.embed_a = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.BatchNorm1d(WIDTH))
         self.log_scale = nn.Parameter(torch.tensor(2.0))
@@ -148,6 +148,19 @@ def sounding(av_map: Tensor, silent_filter: str) -> Tensor:
     return (av_map >= 0.5 * av_map.amax((1, 2), keepdim=True)).to(av_map.dtype)
 
 
-def _around() -> nn.AvgPool2d:
-    """The mean over 3×3 places, of which those beyond the edge do not count."""
-    return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+class Around(nn.Module):
+    """The mean over 3×3 places, (…, h, w), of which those beyond the edge do not count.
+
+    Two small matrix products, which a processor computes several times faster than `nn.AvgPool2d`.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        rows, columns = (_near(size, maps) for size in maps.shape[-2:])
+        return rows @ maps @ columns.T
+
+
+def _near(size: int, like: Tensor) -> Tensor:
+    """(size, size): which places of a line are next to which, as shares."""
+    place = torch.arange(size, device=like.device)
+    near = ((place[:, None] - place).abs() <= 1).to(like.dtype)
+    return near / near.sum(1, keepdim=True)

@@ -2,7 +2,7 @@
 
 `model`        the published networks of both stages
 `losses`       of stage two, and `training`, which lowers them
-`experiments`  claims C1 to C5
+`experiments`  claims C1 to C5, beside the `rivals` of its tables
 `task`         its training on MUSIC or VGGSound; `published` both networks in one, for it
 
 Stage one, the object dictionary and the small network stand in `avcore.class_aware`.

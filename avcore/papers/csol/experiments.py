@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from torch import nn
+
 from avcore import metrics
 from avcore.class_aware import evaluation
 from avcore.class_aware.dictionary import build_dictionary
-from avcore.class_aware.network import SmallLocaliser
 from avcore.class_aware.scenes import Scenes, make_data
 from avcore.class_aware.solos import (
     StageOneResult,
@@ -24,6 +25,7 @@ from avcore.class_aware.solos import (
     train_config,
 )
 from avcore.nn import pretrained
+from avcore.papers.csol.rivals import RIVALS, learn_rival
 from avcore.papers.csol.training import stage_two
 from avcore.stage import ProceduralBank
 from avcore.support import Splits, by_scale, choose
@@ -52,7 +54,7 @@ VARIANTS = {
     "InfoNCE": Variant(loss="infonce", rounds=0),
 }
 FILTERS = {"CSOL": "soft", "CSOL, binary filter": "binary", "CSOL, no filter": "none"}
-AGNOSTIC = tuple(name for name in VARIANTS if name != "alternating")
+AGNOSTIC = (*(name for name in VARIANTS if name != "alternating"), *RIVALS)
 
 
 def first_stage(
@@ -65,19 +67,28 @@ def first_stage(
     """Stage one of a variant; one without alternation takes the steps of the round as well."""
     variant = choose(VARIANTS, name, "variant")
     if not variant.rounds:
-        config = replace(config, steps=config.steps + config.steps // 2)
+        config = _with_round(config)
     return stage_one(
         solos, clusters, config, variant.rounds, variant.loss, variant.pool, **fit_args
     )
 
 
-def solo_experiment(variant: str, seed: int, scale: str, device: str = "auto") -> dict[str, float]:
-    """Claims C4 and C5, for one of `VARIANTS`: `evaluation.solo`, and the dictionary's "nmi".
+def _with_round(config: TrainConfig) -> TrainConfig:
+    """As many steps as stage one takes with its round of classes."""
+    return replace(config, steps=config.steps + config.steps // 2)
 
-    "true_nmi" is that of k-means under the true masks, the most that any map allows.
+
+def solo_experiment(variant: str, seed: int, scale: str, device: str = "auto") -> dict[str, float]:
+    """Claims C4 and C5, for one of `VARIANTS` or `RIVALS`: the values of `evaluation.solo`.
+
+    Networks of `VARIANTS` also have the dictionary's "nmi"; "true_nmi" is that of k-means under the
+    true masks, the most that any map allows.
     """
     pretrained.check(scale)
-    data, found = _data("solo", seed, scale), _first(variant, seed, scale, device)
+    data = _data("solo", seed, scale)
+    if variant in RIVALS:
+        return evaluation.solo(_rival(variant, seed, scale, device), data.val, data.test)
+    found = _first(variant, seed, scale, device)
     held_out = nearest(found.model, found.dictionary.entries, data.test)
     under_truth = features_under(found.model, data.train, "truth")
     label, classes = data.train.label(), len(ProceduralBank().classes)
@@ -118,10 +129,10 @@ def _scored(name: str, where: str, seed: int, scale: str, device: str) -> dict[s
     choose((*FILTERS, *AGNOSTIC), name, "variant")
     test = _data(where or "synthetic", seed, scale).test
     classes = len(ProceduralBank().classes)
-    first = _first("alternating" if name in FILTERS else name, seed, scale, device)
     model = _second(name, seed, scale, device)
     if name not in FILTERS:
         return evaluation.agnostic(evaluation.localise(model, test).av_logits, test, classes)
+    first = _first("alternating", seed, scale, device)
     entries = first.dictionary.entries
     matched = match(first.model, entries, _data("solo", seed, scale).val, classes)
     maps = evaluation.localise(model, test, entries, FILTERS[name]).class_maps
@@ -141,10 +152,19 @@ def _first(name: str, seed: int, scale: str, device: str) -> StageOneResult:
     return first_stage(name, _data("solo", seed, scale).train, classes, config)
 
 
+@lru_cache(maxsize=4)
+def _rival(name: str, seed: int, scale: str, device: str) -> nn.Module:
+    config = replace(_with_round(train_config(scale, seed, device)), progress=False)
+    return learn_rival(name, _data("solo", seed, scale).train, config)
+
+
 @lru_cache(maxsize=32)
-def _second(name: str, seed: int, scale: str, device: str) -> SmallLocaliser:
+def _second(name: str, seed: int, scale: str, device: str) -> nn.Module:
     config = replace(second_config(scale, seed, device), progress=False)
     mixtures = _data("synthetic", seed, scale).train
+    if name in RIVALS:
+        more = mixtures if RIVALS[name].mixtures else _data("solo", seed, scale).train
+        return learn_rival(name, more, config, _rival(name, seed, scale, device))
     first = _first("alternating" if name in FILTERS else name, seed, scale, device)
     entries = first.dictionary.entries if name in FILTERS else None
     return stage_two(first.model, entries, mixtures, config, FILTERS.get(name, "soft"))[0]
