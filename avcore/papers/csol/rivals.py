@@ -49,8 +49,8 @@ class DeepMultimodalClustering(nn.Module):
         self.hear = nn.Sequential(
             conv_block(1, 16, 2), conv_block(16, 32, 2), conv_block(32, 64, 2), conv_block(64, 64)
         )
-        self.place_spaces = _ending(nn.Conv2d(WIDTH, SPACES * WIDTH, 1))
-        self.sound_spaces = _ending(nn.Conv2d(64, SPACES * WIDTH, 1))
+        self.place_spaces = _ending(nn.Conv2d(WIDTH, WIDTH, 1))
+        self.sound_spaces = _ending(nn.Conv2d(64, WIDTH, 1))
         self.log_scale = nn.Parameter(torch.tensor(2.0))
         self.bias = nn.Parameter(torch.tensor(-1.0))
 
@@ -66,11 +66,11 @@ class DeepMultimodalClustering(nn.Module):
         return self.log_scale.exp() * cosine + self.bias
 
     def places(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Unit features of places (B, S, 128, h, w), and their clusters (B, S, 128)."""
+        """Unit features of places (B, S, D, h, w), and their clusters (B, S, D)."""
         return _clustered(self.place_spaces(self.see(seen.float())))
 
     def sounds(self, mel: Tensor) -> Tensor:
-        """The clusters of sounds (B, S, 128), unit vectors."""
+        """The clusters of sounds (B, S, D), unit vectors."""
         return _clustered(self.sound_spaces(self.hear(_centred(mel))))[1]
 
 
@@ -95,8 +95,8 @@ class SoundOfPixels(nn.Module):
 
     Source: Zhao et al., "The Sound of Pixels" (ECCV 2018). A U-Net takes a sound apart, a place
     says how to put its parts together, and the product is a mask on the spectrogram. It learns by
-    mixing two sounds whose pictures it sees. Deviations: masks on 64 mel bands, whose powers are
-    added; the eye stays as it is; a small U-Net.
+    mixing two sounds whose pictures it sees. Deviations: masks on 32 mel bands and half of the
+    moments, whose powers are added; the eye stays as it is; a small U-Net.
     """
 
     def __init__(self) -> None:
@@ -107,25 +107,24 @@ class SoundOfPixels(nn.Module):
             nn.ReLU(),
             _ending(nn.Conv2d(WIDTH, PARTS, 1)),
         )
-        self.down = nn.ModuleList(
-            [conv_block(1, 16), conv_block(16, 32, 2), conv_block(32, 64, 2), conv_block(64, 64, 2)]
-        )
-        self.up = nn.ModuleList([conv_block(128, 64), conv_block(96, 32), conv_block(48, 32)])
-        self.parts = nn.Conv2d(32, PARTS, 1)
+        self.down = nn.ModuleList([conv_block(1, 16), conv_block(16, 32, 2), conv_block(32, 64, 2)])
+        self.up = nn.ModuleList([conv_block(96, 32), conv_block(48, 16)])
+        self.parts = nn.Conv2d(16, PARTS, 1)
         self.bias = nn.Parameter(torch.tensor(0.0))
 
     def forward(self, seen: Tensor, mel: Tensor, *unused: object) -> Located:
         """What the eye saw (B, 152, h, w) and log-mel (B, 64, n)."""
-        weights, parts = self.see(seen.float()), self.take_apart(mel)
+        coarse = halved(mel)
+        weights, parts = self.see(seen.float()), self.take_apart(coarse)
         maps = []
-        for one, apart, sound in zip(weights, parts, mel, strict=True):  # a mask for each place
+        for one, apart, sound in zip(weights, parts, coarse, strict=True):  # a mask per place
             mask = torch.einsum("khw,kft->hwft", one, apart).add(self.bias).sigmoid()
             maps.append((mask * (sound / 2).exp()).mean((2, 3)))
         return Located(torch.stack(maps).clamp_min(1e-8).log())
 
-    def take_apart(self, mel: Tensor) -> Tensor:
-        """The parts (B, 16, 64, n) of log-mel (B, 64, n)."""
-        kept, x = [], _centred(mel)
+    def take_apart(self, coarse: Tensor) -> Tensor:
+        """The parts (B, 16, F, n) of log-mel (B, F, n)."""
+        kept, x = [], _centred(coarse)
         for block in self.down:
             x = block(x)
             kept.append(x)
@@ -134,10 +133,15 @@ class SoundOfPixels(nn.Module):
             x = block(torch.cat([x, bridge], 1))
         return self.parts(x)
 
-    def masks(self, seen: Tensor, mel: Tensor) -> Tensor:
-        """Logits (B, 64, n) of what of a sound belongs to the picture: its strongest places."""
+    def masks(self, seen: Tensor, coarse: Tensor) -> Tensor:
+        """Logits (B, F, n) of what of a sound belongs to the picture: its strongest places."""
         weights = self.see(seen.float()).amax((2, 3))
-        return torch.einsum("bk,bkft->bft", weights, self.take_apart(mel)) + self.bias
+        return torch.einsum("bk,bkft->bft", weights, self.take_apart(coarse)) + self.bias
+
+
+def halved(mel: Tensor) -> Tensor:
+    """Log-mel (B, F, n) -> (B, F // 2, n // 2), the mean power of two bands and two moments."""
+    return functional.avg_pool2d(mel.exp()[:, None], 2)[:, 0].clamp_min(1e-10).log()
 
 
 def _standardised() -> nn.BatchNorm2d:
@@ -164,11 +168,12 @@ def separation_loss(model: SoundOfPixels, batch: Heard) -> Tensor:
     The cross-entropy of the masks with the bands in which the sound is the louder one, weighted by
     the magnitude of the mixture.
     """
-    other = batch.mel.roll(1, 0)
-    mixture = torch.logaddexp(batch.mel, other)
+    own = halved(batch.mel)
+    other = own.roll(1, 0)
+    mixture = torch.logaddexp(own, other)
     logits = model.masks(mirror_at_random(batch.seen), mixture)
     weight = (mixture / 2).exp()
-    louder = (batch.mel > other).to(logits.dtype)
+    louder = (own > other).to(logits.dtype)
     each = functional.binary_cross_entropy_with_logits(logits, louder, reduction="none")
     return (weight * each).mean() / weight.mean()
 
