@@ -578,6 +578,20 @@ def test_values_table_shows_three_decimals_of_what_was_measured() -> None:
         viz.values_table({"x": {"iou": float("nan")}}, {"iou": "IoU"})
 
 
+def test_numbers_have_a_true_minus_sign_and_no_power_of_ten() -> None:
+    from avcore.viz.view import significant
+
+    written = {
+        (-1.92e-5, 3): "−0.00002",
+        (0.4271, 2): "0.43",
+        (0.0, 3): "0",
+        (3e-9, 3): "0.000000003",
+    }
+    for (value, digits), expected in written.items():
+        assert significant(value, digits) == expected
+    assert significant(-1.92e-5, 2, "+") == "−0.00002" and significant(2e-5, 2, "+") == "+0.00002"
+
+
 def test_verdicts_are_words_and_icons() -> None:
     records = {
         verdict: record(differences, verdict)

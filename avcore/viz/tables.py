@@ -9,7 +9,7 @@ import numpy as np
 
 from avcore.support import AvcoreError
 from avcore.viz.encode import finite
-from avcore.viz.view import Html, output, text
+from avcore.viz.view import Html, output, significant, text
 
 MISSING = '<span class="av-none">not available</span>'
 COLUMNS = ("", "Paper", "This run", "Recorded runs", "Differences of protocol")
@@ -18,7 +18,7 @@ _KEYS = {"quantity", "paper", "source", "run", "recorded", "differences", "unit"
 
 def number(value: float, unit: str = "") -> str:
     """A number with three significant digits and a true minus sign."""
-    written = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    written = significant(value, 3) if abs(value) < 1000 else f"{value:,.0f}"
     joined = f"{written}{unit}" if unit == "%" else f"{written} {unit}".strip()
     return text(joined.replace("-", "\u2212"))
 

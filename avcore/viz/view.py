@@ -52,6 +52,14 @@ class Html(View):
         return self._markup
 
 
+def significant(value: float, digits: int, sign: str = "") -> str:
+    """A number with so many significant digits, a true minus sign and no power of ten."""
+    written = f"{value:{sign}.{digits}g}"
+    if "e-" in written:
+        written = f"{float(f'{value:.1g}'):{sign}.12f}".rstrip("0")
+    return written.replace("-", "\u2212")
+
+
 def text(value: object) -> str:
     """`value` as text that is safe in HTML, also inside an attribute."""
     return html.escape(str(value), quote=True)

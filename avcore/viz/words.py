@@ -10,7 +10,7 @@ from typing import Any
 
 from avcore.nn import pretrained
 from avcore.support import choose
-from avcore.viz.view import View, text
+from avcore.viz.view import View, significant, text
 
 
 class Words(View):
@@ -75,9 +75,9 @@ def _lead(record: Mapping[str, Any] | None) -> str:
         return f"Claim {name}: nothing is recorded on this version of the experiment yet."
     ours, theirs = fmean(record["treatment_values"]), fmean(record["baseline_values"])
     told = f"Claim {name}: {ours:.3g} against {theirs:.3g}, a mean difference of "
-    told += f"{record['mean_difference']:+.2g}".replace("-", "−")
+    told += significant(record["mean_difference"], 2, "+")
     if record.get("interval"):
-        low, high = (f"{bound:+.2g}".replace("-", "−") for bound in record["interval"])
+        low, high = (significant(bound, 2, "+") for bound in record["interval"])
         told += f" ({record['confidence']:.0%} interval {low} to {high}, {count} seeds)"
     else:
         told += f" ({count} seed{'' if count == 1 else 's'})"
