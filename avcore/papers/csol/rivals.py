@@ -18,7 +18,7 @@ from torch.nn import functional
 from avcore.class_aware.network import SEEN, WIDTH, Around
 from avcore.class_aware.scenes import Scenes
 from avcore.class_aware.solos import Heard
-from avcore.nn.backbones import conv_block
+from avcore.nn.backbones import SoundStream, conv_block
 from avcore.nn.losses import pair_bce
 from avcore.nn.pictures import mirror_at_random
 from avcore.support import choose
@@ -46,9 +46,7 @@ class DeepMultimodalClustering(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.see = nn.Sequential(_standardised(), nn.Conv2d(SEEN, WIDTH, 1), nn.ReLU())
-        self.hear = nn.Sequential(
-            conv_block(1, 16, 2), conv_block(16, 32, 2), conv_block(32, 64, 2), conv_block(64, 64)
-        )
+        self.hear = SoundStream().layers  # (B, 1, n_mels, frames) -> (B, 64, …)
         self.place_spaces = _ending(nn.Conv2d(WIDTH, WIDTH, 1))
         self.sound_spaces = _ending(nn.Conv2d(64, WIDTH, 1))
         self.log_scale = nn.Parameter(torch.tensor(2.0))
