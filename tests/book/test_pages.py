@@ -57,6 +57,10 @@ TOO_WIDE = """() => {
         .filter(e => e.getBoundingClientRect().right > width + 1 && !clipped(e))
         .map(e => e.outerHTML.slice(0, 100)).slice(-5).concat('the page scrolls sideways');
 }"""
+# Code, printed text and formulas whose ends one would have to scroll to.
+CUT_OFF = """() => [...document.querySelectorAll('article :is(pre, mjx-container[display="true"])')]
+    .filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1)
+    .map(e => `${e.scrollWidth - e.clientWidth} px: ${e.textContent.slice(0, 80)}`)"""
 # What the figure around a slider shows, to see that it changes with the slider.
 SHOWN = """slider => {
     const root = slider.closest('.avcore-viz') || slider.closest('.cell_output');
@@ -125,6 +129,7 @@ def test_the_page_is_whole_without_a_network(visit, name: str, view: str) -> Non
     assert look(BROKEN_IMAGES) == []
     assert look(UNNAMED_CONTROLS) == []
     assert look(TOO_WIDE) == []
+    assert look(CUT_OFF) == []
     if view == "desktop":
         move_the_sliders_of_plotly(opened.page)
         move_the_sliders_of_figures_and_players(opened.page)
