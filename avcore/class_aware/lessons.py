@@ -187,3 +187,8 @@ def moves_in_time(batch: SceneBatch) -> Tensor:
     motion, loud = (each - each.mean(-1, keepdim=True) for each in (motion, loud[:, None]))
     found = functional.cosine_similarity(motion, loud, dim=-1)
     return torch.where(batch.visible, found, torch.nan)
+
+
+def printed(figure: float, source: str) -> dict[str, str]:
+    """The paper's side of a row of `viz.results_table`: per cent, of other data than ours."""
+    return {"paper": f"{figure:g} %, not comparable", "source": source}
