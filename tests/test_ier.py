@@ -12,18 +12,12 @@ from avcore.class_aware.network import SmallLocaliser
 from avcore.class_aware.scenes import draw, stage_of
 from avcore.class_aware.solos import stage_one, train_config
 from avcore.nn.backbones import SoundStream
+from avcore.nn.losses import distribution_loss
 from avcore.papers import ier
 from avcore.papers.ier import evaluation, experiments, lessons
 from avcore.papers.ier.identifier import STEPS, Identifier, middle_features, prototypes_of
 from avcore.papers.ier.referrer import MASKS, SEEN_SHARE, Referred, Referrer, in_view
-from avcore.papers.ier.training import (
-    Curriculum,
-    Mixer,
-    distribution_loss,
-    identify,
-    mix,
-    refer,
-)
+from avcore.papers.ier.training import Curriculum, Mixer, identify, mix, refer
 from avcore.support import AvcoreError
 
 pytest.importorskip("torchvision")

@@ -169,7 +169,7 @@ def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
     """The correspondence of stage one."""
     return TrainConfig(
         steps=by_scale(scale, smoke=4, quick=400, full=4000),
-        batch_size=by_scale(scale, smoke=16, quick=64, full=64),
+        batch_size=by_scale(scale, smoke=16, quick=32, full=64),
         learning_rate=2e-3,
         weight_decay=1e-3,
         warmup=by_scale(scale, smoke=1, quick=30, full=200),

@@ -1,4 +1,4 @@
-"""Contrastive losses over the logits of all sounds against all pictures of a batch."""
+"""Losses that papers share: of all sounds against all pictures, and of two distributions."""
 
 from __future__ import annotations
 
@@ -25,3 +25,14 @@ def pair_bce(logits: Tensor) -> Tensor:
     """
     positive, negative = logits.diagonal(), logits.roll(-1, dims=1).diagonal()
     return (functional.softplus(-positive).mean() + functional.softplus(negative).mean()) / 2
+
+
+def distribution_loss(sounding_logits: Tensor, told: Tensor) -> Tensor:
+    """KL divergence of the classes that are seen to sound from those that a teacher tells.
+
+    Source: CSOL, Sec. 3.3, and IEr. sounding_logits (B, K); told (B, K), probabilities, which get
+    no gradient. Summed over classes and averaged over the batch; CSOL's public code averages over
+    both, which only scales it by 1/K.
+    """
+    logs = sounding_logits.log_softmax(1)
+    return functional.kl_div(logs, told.detach(), reduction="batchmean")

@@ -1,4 +1,4 @@
-"""What both stages minimise. Source: CSOL, Secs. 3.1 and 3.3, and its public code."""
+"""Where a mixture sounds, in stage two. Source: CSOL, Sec. 3.3, and its public code."""
 
 from __future__ import annotations
 
@@ -21,13 +21,3 @@ def location_loss(volume: Tensor) -> Tensor:
     quarters = functional.adaptive_max_pool2d(other[:, None], QUARTERS)
     positive = functional.softplus(-own.amax((1, 2))).mean()
     return 0.5 * (positive + functional.softplus(quarters).mean())
-
-
-def distribution_loss(sounding_logits: Tensor, a_logits: Tensor) -> Tensor:
-    """KL divergence of the classes that are seen to sound from those that are heard, (B, K) both.
-
-    What is heard is the teacher and gets no gradient. Summed over classes and averaged over the
-    batch; the public code averages over both, which only scales it by 1/K.
-    """
-    heard = a_logits.detach().softmax(1)
-    return functional.kl_div(sounding_logits.log_softmax(1), heard, reduction="batchmean")

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from avcore.class_aware.network import SmallLocaliser
 from avcore.class_aware.scenes import Scenes
 from avcore.class_aware.solos import Heard
+from avcore.nn.losses import distribution_loss
 from avcore.nn.pictures import mirror_at_random
-from avcore.papers.csol.losses import LOCATION, distribution_loss, location_loss
+from avcore.papers.csol.losses import LOCATION, location_loss
 from avcore.training import History, TrainConfig, fit, predict, shuffled
 
 POOLED = 4.0  # sharpens the means of the class maps before their softmax
@@ -69,5 +70,5 @@ def mixture_loss(
     unused = 0 * (out.v_logits.sum() + out.a_logits.sum())
     if out.class_maps is None:
         return {"loss": location + unused, "location": location}
-    kl = distribution_loss(pooled * out.class_maps.mean((2, 3)), batch.label)
+    kl = distribution_loss(pooled * out.class_maps.mean((2, 3)), batch.label.softmax(1))
     return {"loss": kl + LOCATION * location + unused, "kl": kl, "location": location}

@@ -55,13 +55,18 @@ VARIANTS = {
 def identify_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
     """The training of the identifier."""
     config = train_config(scale, seed, device)
-    return replace(config, learning_rate=1e-3)
+    return replace(config, batch_size=_batch(scale), learning_rate=1e-3)
 
 
 def refer_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
     """The training of the referrer."""
     steps = by_scale(scale, smoke=4, quick=120, full=1200)
-    return replace(train_config(scale, seed, device), steps=steps, learning_rate=3e-4)
+    config = train_config(scale, seed, device)
+    return replace(config, steps=steps, batch_size=_batch(scale), learning_rate=3e-4)
+
+
+def _batch(scale: str) -> int:
+    return by_scale(scale, smoke=16, quick=64, full=64)
 
 
 def teach(

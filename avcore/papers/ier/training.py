@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from avcore.class_aware.network import SmallLocaliser
 from avcore.class_aware.scenes import Scenes
-from avcore.nn.losses import pair_bce
+from avcore.nn.losses import distribution_loss, pair_bce
 from avcore.nn.pictures import mirror_at_random
 from avcore.papers.ier.identifier import Identifier, prototypes_of
 from avcore.papers.ier.referrer import Referrer
@@ -185,11 +185,3 @@ def referred_loss(model: nn.Module, batch: Pair, off_screen: bool = True) -> dic
     kl = distribution_loss(MASS * mass, found.distribution(off_screen))
     location = pair_bce(found.volume.amax((2, 3)))
     return {"loss": kl + ANCHOR * location, "kl": kl, "location": location}
-
-
-def distribution_loss(sounding_logits: Tensor, heard: Tensor) -> Tensor:
-    """KL divergence of the classes that are seen to sound (logits, B × K) from p^av (B × K).
-
-    p^av is the teacher and gets no gradient; averaged over the batch.
-    """
-    return functional.kl_div(sounding_logits.log_softmax(1), heard.detach(), reduction="batchmean")
