@@ -17,12 +17,13 @@ import pytest
 import torch
 
 from avcore import viz
-from avcore.claims import compare
+from avcore.claims import CLAIMS, compare
 from avcore.stage import MOVING, STILL, Stage
 from avcore.stage.scene import Scene, SceneConfig, Source, Word
 from avcore.support import AvcoreError
 from avcore.viz import charts, diagrams, encode, outline
 from avcore.viz.forest import forest
+from avcore.viz.terms import term
 from avcore.viz.theme import OUTLINES, colour_table
 
 go = pytest.importorskip("plotly.graph_objects")
@@ -304,6 +305,15 @@ def test_truth_can_start_hidden() -> None:
     assert "bell" not in hidden.all("canvas")[0]["aria-label"]
     assert "checked" not in hidden.all("input", "av-toggle")[0]
     assert "checked" in shown.all("input", "av-toggle")[0]
+
+
+def test_sounds_that_tell_who_sounds_are_secret() -> None:
+    page = made(viz.scene_player(fake_scene(), show_truth=False))
+    (tracks,) = page.all("fieldset")
+    assert "av-secret" in tracks["class"]
+    sounds = {"one": np.zeros(8000), "two": np.zeros(8000)}
+    page = made(viz.clip_player(np.zeros((1, 3, 8, 8)), sounds, 8000, 4))
+    assert "av-secret" not in page.all("fieldset")[0]["class"]
 
 
 def test_stems_are_cut_to_the_clip() -> None:
@@ -614,6 +624,16 @@ def test_claim_card_tells_the_whole_story() -> None:
                      "p = 0.5", "seeds 0, 1", "2 cores", "12 s"):  # fmt: skip
         assert expected in words, expected
     assert "No runs" in viz.claim_card(None).html()
+
+
+def test_measures_have_standard_terms_and_papers_figures_all_their_digits() -> None:
+    for claim in CLAIMS.values():
+        for side in (claim.treatment, claim.baseline):
+            assert not set("_@") & set(term(side.metric)) or "@0." in term(side.metric)
+    shown = viz.claim_card(record([0.1, 0.3], None, reported=[
+        {"what": "LVS", "value": 29.45, "unit": "%"}, {"what": "AVS", "value": 54.0, "unit": "%"},
+    ])).html()  # fmt: skip
+    assert "LVS: 29.45%" in shown and "AVS: 54%" in shown
 
 
 def test_claim_card_tells_what_stands_beside_the_verdict() -> None:

@@ -1,4 +1,4 @@
-"""Scores, as the papers' code computes them: one value a sample first, averages afterwards.
+"""Scores, as the papers' code computes them: one value per sample first, averages afterwards.
 
 `localization` asks where (IoU, success curve, pointing, CSOL's class-aware protocol),
 `segmentation` asks which pixels (AVSBench's mIoU and F, average precision, the oracle IoU),

@@ -69,8 +69,8 @@ def training_curves(
             hovertemplate="step %{x}: %{y:.4f}",
         )  # fmt: skip
     fig.update_xaxes(title="step")
-    scale = {"type": "log", "tickvals": _round_values(runs)} if log else {}
-    fig.update_yaxes(title=text(metric), **scale)
+    scale = {"type": "log", "tickvals": _round_values(runs), "exponentformat": "power"}
+    fig.update_yaxes(title=text(metric), **(scale if log else {}))
     fig.update_layout(showlegend=len(runs) > 1, margin={"t": 40 if len(runs) > 1 else 16})
     ends = [f"{name} ends at {moving_average(v, window)[-1]:.3g}" for name, (_, v) in runs.items()]
     lost = sum(int((~np.isfinite(values)).sum()) for _, values in runs.values())
@@ -85,13 +85,13 @@ def training_curves(
 
 
 def _round_values(runs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> list[float]:
-    """1, 2 and 5 times every power of ten that the positive values span."""
+    """Every power of ten that the positive values span; up to four also 2 and 5 times each."""
     values = np.concatenate([values for _, values in runs.values()])
     known = values[np.isfinite(values) & (values > 0)]
     low, high = np.floor(np.log10([known.min(), known.max()])) if known.size else (0, 0)
-    return [
-        float(f"{digit}e{power:.0f}") for power in np.arange(low, high + 1) for digit in (1, 2, 5)
-    ]
+    powers = np.arange(low, high + 1)
+    digits = (1, 2, 5) if len(powers) <= 4 else (1,)
+    return [float(f"{digit}e{power:.0f}") for power in powers for digit in digits]
 
 
 def moving_average(values: np.ndarray, window: int) -> np.ndarray:

@@ -26,6 +26,7 @@ MARKS = (
     "Marks below the spectrogram: when events and words begin; hollow ones are not heard. "
     "A dashed outline: not heard in that second."
 )
+MOMENT = "The dashed upright line: the moment that the picture shows."
 
 
 class Player(View):
@@ -49,7 +50,7 @@ def scene_player(scene: Any, title: str | None = None, show_truth: bool = True) 
     title
         Plain text above it.
     show_truth
-        Whether outlines and names show at first; a switch shows and hides them.
+        Whether outlines, names and single sounds show at first; a switch shows and hides them.
 
     Raises
     ------
@@ -143,9 +144,14 @@ def _scene_html(scene: Any, sound: Soundtrack, title: str | None, show_truth: bo
     """The picture beside the sound, and below them who is who."""
     plots = sound.plots_html(lanes_html(scene, sound.seconds), _instant(scene, sound.seconds))
     switches = _switch("toggle", "Truth", checked=show_truth)
-    return _stage_html(
-        _picture_html(scene), len(scene.frames), sound, plots, title, "the scene", switches
-    ) + (f'<div class="av-secret">{legend_html(scene.sources)}<p class="av-note">{MARKS}</p></div>')
+    still = f'<p class="av-note">{MOMENT}</p>' if len(scene.frames) == 1 else ""
+    known = f'{legend_html(scene.sources)}<p class="av-note">{MARKS}</p>'
+    return (
+        _stage_html(
+            _picture_html(scene), len(scene.frames), sound, plots, title, "the scene", switches
+        )
+        + f'{still}<div class="av-secret">{known}</div>'
+    )
 
 
 def _stage_html(
@@ -188,8 +194,9 @@ def _tracks(scene: Any) -> tuple[Track, ...]:
     within = slice(start, start + len(mix))
     parts = [
         Track(
-            f'{chip(i)}<span class="av-secret">&nbsp;{text(name(source))}</span>',
+            f"{chip(i)}&nbsp;{text(name(source))}",
             as_waveform(scene.stems[i][within], "a scene's stem"),
+            secret=True,
         )
         for i, source in enumerate(scene.sources)
         if source.sounding

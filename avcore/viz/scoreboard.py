@@ -8,6 +8,7 @@ from typing import Any
 from avcore.support import AvcoreError
 from avcore.viz.forest import forest
 from avcore.viz.tables import number, span, table
+from avcore.viz.terms import term
 from avcore.viz.view import Html, output, text
 
 Record = Mapping[str, Any]
@@ -131,7 +132,7 @@ def noise_table(records: Mapping[str, Record], caption: str = "") -> Html:
     columns = ("Claim", "First run", "Run again", "Apart", "Counts from")
     rows = [
         [
-            text(f"{record['id']}, {record['treatment']['metric']}"),
+            text(f"{record['id']}, {term(record['treatment']['metric'])}"),
             *(f"{number(value)}" for value in noise["values"]),
             number(noise["spread"]),
             number(record["effect"]),
@@ -228,17 +229,23 @@ def _difference(record: Record) -> str:
 
 def _metric(record: Record) -> str:
     sides = [record.get("treatment"), record.get("baseline")]
-    return text(" − ".join(dict.fromkeys(side["metric"] for side in sides if side)))
+    return text(" − ".join(dict.fromkeys(term(side["metric"]) for side in sides if side)))
 
 
 def _reported(record: Record) -> str:
     """The paper's own figures, each with its source."""
     made = [
-        f"{text(each['what'])}: {number(each['value'], each.get('unit', ''))}"
+        f"{text(each['what'])}: {_printed(each['value'], each.get('unit', ''))}"
         f"<small>{text(each.get('source', ''))}</small>"
         for each in record.get("reported") or ()
     ]
     return "".join(f"<div>{each}</div>" for each in made) or '<span class="av-none">none</span>'
+
+
+def _printed(value: float, unit: str) -> str:
+    """A figure with the digits that a paper gives it, at most two after the point."""
+    written = f"{value:.2f}".rstrip("0").rstrip(".").replace("-", "\u2212")
+    return text(f"{written}{unit}" if unit == "%" else f"{written} {unit}".strip())
 
 
 def _facts(record: Record) -> dict[str, str]:
@@ -263,8 +270,9 @@ def _compared(record: Record) -> str:
     sides = [record.get("treatment"), record.get("baseline")]
     if not all(sides):
         return ""
-    names = ("variant",) if sides[0]["metric"] == sides[1]["metric"] else ("variant", "metric")
-    return " against ".join(", ".join(side[name] for name in names) for side in sides)
+    if sides[0]["metric"] == sides[1]["metric"]:
+        return " against ".join(side["variant"] for side in sides)
+    return " against ".join(f"{side['variant']}, {term(side['metric'])}" for side in sides)
 
 
 def _tests(record: Record) -> str:
@@ -273,7 +281,8 @@ def _tests(record: Record) -> str:
     told = f"t test p = {number(record['p_value'])}"
     if holm := record.get("holm"):
         survives = {True: ": the verdict survives", False: ": the verdict does not survive"}
-        told += f"; after Holm’s correction over {holm['claims']} claims p = "
+        over = "1 claim" if holm["claims"] == 1 else f"{holm['claims']} claims"
+        told += f"; after Holm’s correction over {over} p = "
         told += number(holm["p_value"]) + survives.get(holm["survives"], "")
     return told
 

@@ -19,10 +19,14 @@ COLUMNS = 500  # stretches of the waveform, as drawn
 
 @dataclass(frozen=True)
 class Track:
-    """One sound to listen to: its label in HTML, already escaped, and its samples (n,)."""
+    """One sound to listen to: its label in HTML, already escaped, and its samples (n,).
+
+    A secret one says who sounds, and is offered only while the player shows the truth.
+    """
 
     label: str
     sound: np.ndarray
+    secret: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,8 @@ class Soundtrack:
             f"{' checked' if i == 0 else ''}><span>{track.label}</span></label>"
             for i, track in enumerate(self.tracks)
         )
-        return f'<fieldset class="av-tracks"><legend>Listen to</legend>{buttons}</fieldset>'
+        kind = "av-tracks av-secret" if any(track.secret for track in self.tracks) else "av-tracks"
+        return f'<fieldset class="{kind}"><legend>Listen to</legend>{buttons}</fieldset>'
 
     def _wave(self, sound: np.ndarray) -> str:
         limit = max(float(np.abs(self.tracks[0].sound).max()), 1e-4)

@@ -10,6 +10,7 @@ from typing import Any
 
 from avcore.nn import pretrained
 from avcore.support import choose
+from avcore.viz.terms import term
 from avcore.viz.view import View, significant, text
 
 
@@ -114,7 +115,7 @@ def repeated(record: Mapping[str, Any] | None) -> Words:
         return Words("No seed of this claim was run twice yet.")
     (first, again), (once, twice) = noise["values"], noise["threads"]
     return Words(
-        f"Seed {noise['seed']} of claim {record['id']}: {record['treatment']['metric']} "
+        f"Seed {noise['seed']} of claim {record['id']}: {term(record['treatment']['metric'])} "
         f"{first:.3f} with {once} thread{'' if once == 1 else 's'}, {again:.3f} with {twice}, "
         f"which is {noise['spread']:.3f} apart."
     )

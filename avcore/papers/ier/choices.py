@@ -34,7 +34,7 @@ CHOICES = (
         "what “mid-level” features are",
         "maps of the ear's last convolution, pooled by maximum and mean",
         "the last features before anything is said about classes",
-        "the ear's output: no difference",
+        "the ear's output; claim I2 compares the two",
     ),
     Choice(
         "what trains besides the MLP",

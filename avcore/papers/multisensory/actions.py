@@ -1,6 +1,6 @@
 """Actions: what the pretext task taught, measured on few labelled clips.
 
-Source: Owens and Efros (ECCV 2018), Sec. 6: the network is fine-tuned on UCF-101, with a linear
+Source: Owens and Efros (ECCV 2018), Sec. 5: the network is fine-tuned on UCF-101, with a linear
 layer on the mean of its last maps. Deviation: the twelve classes of the stage, each of which looks,
 moves and sounds in its own way. Linear probes of frozen features, which fine-tuning overwrites, are
 our addition.

@@ -1,6 +1,6 @@
 """How well a separator works: gains in dB over the mixture, and two faces of which one is hidden.
 
-Source: Owens and Efros (ECCV 2018), Sec. 7, whose scores are the on/off loss and BSS Eval's ratios.
+Source: Owens and Efros (ECCV 2018), Sec. 6, whose scores are the on/off loss and BSS Eval's ratios.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class LogMel(nn.Module):
 
 
 class Waveform(nn.Module):
-    """Hears the waveform itself, companded: four convolutions whose strides make 1 in 1024.
+    """Hears the waveform itself, companded; strides and a pooling make 1 step of 1024 samples.
 
     Sizes and strides are the published ones, the channels are not.
     """

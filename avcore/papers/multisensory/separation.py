@@ -1,6 +1,6 @@
 """On- and off-screen separation, small: a spectrogram U-Net that sees the picture.
 
-Source: Owens and Efros (ECCV 2018), Sec. 5: the features of the multisensory network, averaged over
+Source: Owens and Efros (ECCV 2018), Sec. 6: the features of the multisensory network, averaged over
 space, enter the encoder of a U-Net, which gives the spectrograms of the on-screen and of the
 off-screen sound; L1 losses, or their smaller permutation. Deviations: the U-Net gives shares of the
 mixture's magnitude that sum to one, instead of log-magnitudes and phases; both sounds take the

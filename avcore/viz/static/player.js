@@ -140,6 +140,7 @@ function mountPlayer(root) {
     const canvas = find(".av-picture canvas");
     const words = visible ? canvas.dataset.known : canvas.dataset.unknown;
     canvas.setAttribute("aria-label", words);
+    if (!visible) choose(0);
   }
 
   const mix = audio.getAttribute("src");

@@ -1,0 +1,50 @@
+"""What the measures of the claims are called in a table."""
+
+from __future__ import annotations
+
+TERMS = {
+    "act_dis": "Act.Dis",
+    "agnostic_ciou@0.3": "CIoU@0.3 of the best rival",
+    "ahead": "how far retrieval is ahead of pointing",
+    "ap": "average precision",
+    "ap@4": "average precision, four sources",
+    "area": "area marked",
+    "ciou@0.3": "CIoU@0.3",
+    "collapsed": "collapsed trainings",
+    "f_by_clip": "F, clip by clip",
+    "f_whole": "F, all clips at once",
+    "gain@0": "gain in naming at 0 dB",
+    "gain@20": "gain in naming at 20 dB",
+    "gain_ciou@0.3": "gain in CIoU@0.3",
+    "gain_miou": "gain in mean IoU",
+    "half": "one half",
+    "half_right": "right photograph",
+    "in_view": "accuracy of “in view”",
+    "in_view_accuracy": "in-view accuracy",
+    "iou@0.5": "IoU@0.5",
+    "miou": "mean IoU",
+    "miou_filled": "mean IoU, frames with a source",
+    "motion_other": "gain by motion, different voices",
+    "motion_same": "gain by motion, same voices",
+    "named@20": "quieter source named, 20 dB",
+    "negative_area": "area marked, negatives",
+    "nsa": "NSA",
+    "off_screen": "false activation, off screen",
+    "one_class": "pointing, one class",
+    "plateau": "share of the training on the plateau",
+    "pred_dis": "Pred.Dis",
+    "quiet@10": "quieter source found, 10 dB",
+    "si_sdr_gain": "gain in SI-SDR, dB",
+    "silence_area": "area marked, silence",
+    "spikes": "loss spikes",
+    "top1": "top-1 accuracy",
+    "two_classes": "pointing, two classes",
+    "unheard_share": "share reached without listening",
+    "wrong_sound_half_right": "right photograph, wrong sound",
+    "wrong_sound_pointing": "pointing, wrong sound",
+}
+
+
+def term(metric: str) -> str:
+    """The standard term for a value of a run; its own name where that is one."""
+    return TERMS.get(metric, metric)
