@@ -134,8 +134,8 @@ C5B = replace(
     baseline=Side("InfoNCE", "iou@0.5"),
     explanation="IoU@0.5 {treatment.mean:.2f} against {baseline.mean:.2f}; pointing "
     "{treatment_run[pointing].mean:.2f} and {baseline_run[pointing].mean:.2f}. With twelve "
-    "classes five of sixty-four pictures of a batch fit a sound as well as its own; that this is "
-    "the reason was not tested.",
+    "classes every twelfth of the other pictures of a batch fits a sound as well as its own; that "
+    "this is the reason was not tested.",
 )
 
 CLAIMS = (C1, C2, C2B, C3, C4, C5, C5B, C5C, C5D)
