@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from avcore.class_aware import lessons
+from avcore.class_aware import solos as stage
 from avcore.class_aware.dictionary import build_dictionary, object_features, published_mask
 from avcore.class_aware.evaluation import (
     best_peak,
@@ -52,6 +53,24 @@ def test_a_dictionary_holds_the_means_of_its_clusters():
     assert match_clusters(found.labels, label).accuracy == 1
     for k in range(3):
         torch.testing.assert_close(found.entries[k], features[found.labels == k].mean(0))
+
+
+def test_stage_one_is_trained_once_on_a_computer(tmp_path, monkeypatch):
+    monkeypatch.setenv("AVCORE_CACHE", str(tmp_path))
+    once = stage.drawn_stage_one.__wrapped__
+    first, class_of = once(0, "smoke", "cpu")
+    with monkeypatch.context() as broken:
+        broken.setattr(stage, "stage_one", None)  # a second training would fail
+        again, same = once(0, "smoke", "cpu")
+    assert torch.equal(class_of, same) and torch.equal(first.rounds[0], again.rounds[0])
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(
+            first.model.state_dict().values(), again.model.state_dict().values(), strict=True
+        )
+    )
+    other, _ = once(1, "smoke", "cpu")
+    assert not torch.equal(other.model.embed_a[0].weight, first.model.embed_a[0].weight)
 
 
 def test_a_dictionary_that_cannot_be_made():

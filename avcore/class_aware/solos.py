@@ -7,7 +7,7 @@ are lowered together in the rounds of alternation.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -24,6 +24,7 @@ from avcore.nn.pictures import mirror_at_random
 from avcore.stage import ProceduralBank
 from avcore.support import by_scale, choose
 from avcore.training import History, TrainConfig, fit, predict, seeded, shuffled
+from avcore.training.features import cached, code_digest
 
 LOSSES = {"infonce": info_nce, "bce": pair_bce}
 POOLS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -183,9 +184,34 @@ def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
 def drawn_stage_one(seed: int, scale: str, device: str) -> tuple[StageOneResult, Tensor]:
     """Stage one of the drawn solos, with one round, and the class of each cluster (K,).
 
-    IEr's claims, and CSOL beside it, start from it: trained once in a process, and not changed.
+    Chapters 21, 30 and 31 and IEr's claims start from it. It is trained once on a computer and kept
+    beside the features, under all code of the library, so it has no histories.
     """
     data, classes = make_data("solo", scale, seed), len(ProceduralBank().classes)
     config = replace(train_config(scale, seed, device), progress=False)
-    found = stage_one(data.train, classes, config)
+    key = {
+        "what": "stage one of drawn solos",
+        "config": asdict(config),
+        "scale": scale,
+        "code": code_digest("avcore"),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+    def train() -> dict[str, Tensor]:
+        found = stage_one(data.train, classes, config)
+        weights = {f"model.{name}": value for name, value in found.model.state_dict().items()}
+        rounds = {f"round.{n}": labels.clone() for n, labels in enumerate(found.rounds)}
+        return {**weights, **rounds, **found.dictionary._asdict()}
+
+    kept = cached(key, train)
+    model = SmallLocaliser(classes)
+    prefix = "model."
+    model.load_state_dict(
+        {name[len(prefix) :]: value for name, value in kept.items() if name.startswith(prefix)}
+    )
+    rounds = [kept[name] for name in sorted(kept) if name.startswith("round.")]
+    found = StageOneResult(
+        model.eval(), ObjectDictionary(kept["entries"], kept["labels"]), rounds, []
+    )
     return found, match(found.model, found.dictionary.entries, data.val, classes).class_of
