@@ -17,14 +17,14 @@ from torch.nn import functional
 from avcore import metrics
 from avcore.class_aware.dictionary import ObjectDictionary, build_dictionary, object_features
 from avcore.class_aware.network import SmallLocaliser
-from avcore.class_aware.scenes import Scenes, make_data
+from avcore.class_aware.scenes import Scenes, eye, make_data
 from avcore.metrics.clusters import Matching
 from avcore.nn.losses import info_nce, pair_bce
 from avcore.nn.pictures import mirror_at_random
 from avcore.stage import ProceduralBank
 from avcore.support import by_scale, choose
 from avcore.training import History, TrainConfig, fit, predict, seeded, shuffled
-from avcore.training.features import cached, code_digest
+from avcore.training.features import cached, code_digest, weights_digest
 
 LOSSES = {"infonce": info_nce, "bce": pair_bce}
 POOLS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -194,6 +194,7 @@ def drawn_stage_one(seed: int, scale: str, device: str) -> tuple[StageOneResult,
         "config": asdict(config),
         "scale": scale,
         "code": code_digest("avcore"),
+        "eye": weights_digest(eye()),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
@@ -201,8 +202,7 @@ def drawn_stage_one(seed: int, scale: str, device: str) -> tuple[StageOneResult,
     def train() -> dict[str, Tensor]:
         found = stage_one(data.train, classes, config)
         weights = {f"model.{name}": value for name, value in found.model.state_dict().items()}
-        rounds = {f"round.{n}": labels.clone() for n, labels in enumerate(found.rounds)}
-        return {**weights, **rounds, **found.dictionary._asdict()}
+        return {**weights, **found.dictionary._asdict()}
 
     kept = cached(key, train)
     model = SmallLocaliser(classes)
@@ -210,8 +210,6 @@ def drawn_stage_one(seed: int, scale: str, device: str) -> tuple[StageOneResult,
     model.load_state_dict(
         {name[len(prefix) :]: value for name, value in kept.items() if name.startswith(prefix)}
     )
-    rounds = [kept[name] for name in sorted(kept) if name.startswith("round.")]
-    found = StageOneResult(
-        model.eval(), ObjectDictionary(kept["entries"], kept["labels"]), rounds, []
-    )
+    dictionary = ObjectDictionary(kept["entries"], kept["labels"])
+    found = StageOneResult(model.eval(), dictionary, [dictionary.labels], [])
     return found, match(found.model, found.dictionary.entries, data.val, classes).class_of

@@ -69,8 +69,10 @@ def training_curves(
             hovertemplate="step %{x}: %{y:.4f}",
         )  # fmt: skip
     fig.update_xaxes(title="step")
-    scale = {"type": "log", "tickvals": _round_values(runs), "exponentformat": "power"}
-    fig.update_yaxes(title=text(metric), **(scale if log else {}))
+    fig.update_yaxes(title=text(metric))
+    if log:
+        ticks = _round_values(runs)
+        fig.update_yaxes(type="log", tickvals=ticks, exponentformat="power")
     fig.update_layout(showlegend=len(runs) > 1, margin={"t": 40 if len(runs) > 1 else 16})
     ends = [f"{name} ends at {moving_average(v, window)[-1]:.3g}" for name, (_, v) in runs.items()]
     lost = sum(int((~np.isfinite(values)).sum()) for _, values in runs.values())

@@ -235,17 +235,11 @@ def _metric(record: Record) -> str:
 def _reported(record: Record) -> str:
     """The paper's own figures, each with its source."""
     made = [
-        f"{text(each['what'])}: {_printed(each['value'], each.get('unit', ''))}"
+        f"{text(each['what'])}: {number(each['value'], each.get('unit', ''), 4)}"
         f"<small>{text(each.get('source', ''))}</small>"
         for each in record.get("reported") or ()
     ]
     return "".join(f"<div>{each}</div>" for each in made) or '<span class="av-none">none</span>'
-
-
-def _printed(value: float, unit: str) -> str:
-    """A figure with the digits that a paper gives it, at most two after the point."""
-    written = f"{value:.2f}".rstrip("0").rstrip(".").replace("-", "\u2212")
-    return text(f"{written}{unit}" if unit == "%" else f"{written} {unit}".strip())
 
 
 def _facts(record: Record) -> dict[str, str]:

@@ -16,9 +16,9 @@ COLUMNS = ("", "Paper", "This run", "Recorded runs", "Differences of protocol")
 _KEYS = {"quantity", "paper", "source", "run", "recorded", "differences", "unit"}
 
 
-def number(value: float, unit: str = "") -> str:
-    """A number with three significant digits and a true minus sign."""
-    written = significant(value, 3) if abs(value) < 1000 else f"{value:,.0f}"
+def number(value: float, unit: str = "", digits: int = 3) -> str:
+    """A number with so many significant digits and a true minus sign."""
+    written = significant(value, digits) if abs(value) < 1000 else f"{value:,.0f}"
     joined = f"{written}{unit}" if unit == "%" else f"{written} {unit}".strip()
     return text(joined.replace("-", "\u2212"))
 
