@@ -578,10 +578,14 @@ def test_results_table_never_invents_a_figure() -> None:
 
 
 def test_values_table_shows_three_decimals_of_what_was_measured() -> None:
-    rows = {EVIL: {"iou": -0.25, "f": 1, "other": 9.0}, "zero": {"iou": -0.0001, "f": 0.12345}}
+    rows = {
+        EVIL: {"iou": -0.25, "f": 1, "other": 9.0},
+        "zero": {"iou": -0.0001, "f": 0.12345},
+        "words": {"iou": "yes", "f": "<b>"},
+    }
     page = made(viz.values_table(rows, {"iou": "mean IoU", "f": "F"}, "Scores"))
     words = " ".join(" ".join(parts) for parts in page.text.values())
-    for expected in ("mean IoU", "−0.250", "1.000", "0.000", "0.123", "Scores"):
+    for expected in ("mean IoU", "−0.250", "1.000", "0.000", "0.123", "yes", "<b>", "Scores"):
         assert expected in words, expected
     assert "−0.000" not in words and "9.000" not in words
     with pytest.raises(AvcoreError, match="not finite"):
@@ -802,6 +806,7 @@ def test_an_outcome_says_what_was_found_with_its_numbers():
     assert str(viz.outcome(compare([0, 1], [1, 0]), **texts)) == "a tie"
     below = {**texts, "less": "{mean:.1f} dB, well-known, from -{n}"}
     assert str(viz.outcome(compare([-2, -2.1], [0, 0]), **below)) == "−2.0 dB, well-known, from −2"
+    assert str(viz.outcome(compare([-0.01, -0.011], [0, 0]), **below)).startswith("0.0 dB")
 
 
 def test_a_repeated_seed_is_told_with_its_threads():

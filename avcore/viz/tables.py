@@ -51,7 +51,7 @@ def results_table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> Html:
 
 
 def values_table(
-    rows: Mapping[str, Mapping[str, float]],
+    rows: Mapping[str, Mapping[str, float | str]],
     columns: Mapping[str, str],
     caption: str = "",
     digits: int = 3,
@@ -61,7 +61,7 @@ def values_table(
     Parameters
     ----------
     rows
-        What heads each row, and its values by name.
+        What heads each row, and its values by name: numbers, or words such as yes and no.
     columns
         Which values to show, and what heads their columns.
     caption
@@ -76,7 +76,9 @@ def values_table(
     return Html(table(cells, ["", *columns.values()], caption))
 
 
-def _decimals(value: float, digits: int) -> str:
+def _decimals(value: float | str, digits: int) -> str:
+    if isinstance(value, str):
+        return text(value)
     finite(np.asarray(float(value)), "a table")
     return text(f"{value:z.{digits}f}".replace("-", "\u2212"))
 

@@ -102,6 +102,7 @@ def outcome(comparison: Any, *, more: str, less: str, equal: str) -> Words:
     """
     words = {"more": more, "less": less, "equal": equal}[comparison.word]
     told = words.format(**comparison._asdict()).strip()
+    told = re.sub(r"(?<!\S)-(?=0(\.0+)?(?![\d.]*\d))", "", told)  # zero has no sign
     return Words(re.sub(r"(?<!\S)-(?=\d)", "−", told))  # numbers have a true minus sign
 
 
