@@ -12,10 +12,30 @@ import torch
 from torch import Tensor
 
 from avcore.audio import log_mel, set_level
+from avcore.data.media import stamps
 from avcore.papers.avs.clips import SAMPLE_RATE, Clips, listen
+from avcore.papers.avs.experiments import Data, make_data
 from avcore.stage import SceneBatch
+from avcore.stage.media import MediaBank
+from avcore.support import by_scale
 
 LEVEL_DB = -26.0  # of the noise, re. full scale
+ANIMALS = (
+    *("cow", "crow", "dog", "duck", "elephant", "frog", "goat", "horse"),
+    *("lamb", "lion", "owl", "pig", "rooster", "seagull", "tiger"),
+)  # whose photographs and voices are shown
+
+
+def animals() -> MediaBank | None:
+    """Photographs of `ANIMALS` with their voices; None where they are not in the cache."""
+    folder = stamps.available()
+    return MediaBank(folder, skip_bad=True, only=ANIMALS) if folder else None
+
+
+def photographed_pairs(bank: MediaBank, scale: str, seed: int) -> Data:
+    """Clips with two animals, of which one is heard; fewer than of drawn ones."""
+    counts = by_scale(scale, smoke=(16, 2, 12), quick=(1500, 2, 60), full=(20_000, 2, 300))
+    return make_data("pair", scale, seed, bank, counts)
 
 
 def sounds_instead(
