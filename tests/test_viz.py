@@ -864,7 +864,8 @@ def test_a_summary_gives_each_verdict_its_turn_and_a_claim_one_line():
         named("A5", "reproduced", 0.9, kind="ours"),
     )}  # fmt: skip
     said = viz.claim_summary(records, lines=3).html()
-    assert "5 claims that are judged: 4 reproduced, 1 contradicted" in said
+    assert "Of the papers’ claims 4 are judged: 3 reproduced, 1 contradicted; of our own" in said
+    assert "of our own 1: 1 reproduced. Among them" in said
     shown = re.findall(r"<span>(A\w+) says", said)
     assert shown == ["A2", "A1", "A3"]
     assert len(re.findall(r"<span>(A\w+) says", viz.claim_summary(records).html())) == 4

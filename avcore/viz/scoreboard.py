@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,12 @@ ICONS = {
     "inconclusive": _RING + '<path d="M6 11c1.3-2.4 2.7-2.4 4-1s2.7 1.4 4-1"/>',
     "not testable here": _RING + '<path d="M5 15L15 5"/>',
     "not judged": _RING + '<path d="M7 10h6"/>',
+}
+VERDICTS = tuple(ICONS)[:-1]  # those of claims that are judged
+KINDS = {
+    "paper": "Of the papers’ claims {} are judged",
+    "ours": "of our own {}",
+    "by construction": "of those that are true by construction {}",
 }
 COLUMNS = ("Claim", "Says", "Paper’s figures", "Difference", "Verdict")
 _NEEDED = ("id", "sentence", "seeds", "differences", "verdict")
@@ -53,7 +60,7 @@ def claim_table(records: Sequence[Record] | Mapping[str, Record], caption: str =
 
 
 def claim_summary(records: Mapping[str, Record], lines: int = 10) -> Html:
-    """What held and what did not, in a few lines: verdicts counted, then one line per claim.
+    """What held and what did not: verdicts counted for each kind of claim, then a few claims.
 
     Parameters
     ----------
@@ -62,7 +69,7 @@ def claim_summary(records: Mapping[str, Record], lines: int = 10) -> Html:
     lines
         How many claims to show at most. Each verdict has its turn, and within one the claims of
         the papers come first, then those whose difference is largest beside the smallest effect
-        that counts. Of the variants of a claim (A6, A6b, …) one is shown.
+        that counts. Of the variants of a claim (A6, A6b, …) the first that is judged is shown.
 
     Raises
     ------
@@ -70,21 +77,26 @@ def claim_summary(records: Mapping[str, Record], lines: int = 10) -> Html:
         For a record that lacks a field.
     """
     judged = [_checked(each) for each in records.values()]
-    judged = [each for each in judged if each["verdict"] in list(ICONS)[:-1]]
-    kinds = {kind: [each for each in judged if each["verdict"] == kind] for kind in ICONS}
-    counts = [f"{len(found)} {kind}" for kind, found in kinds.items() if found]
-    if not counts:
+    judged = [each for each in judged if each["verdict"] in VERDICTS]
+    if not judged:
         told = "No claim is judged yet: the recorded runs are of an earlier design, or too few."
         return Html(output(f"<p>{told}</p>", kind="held", styles=("table.css",)))
     items = "".join(
         f"<li>{verdict_html(each['verdict'])}<span>{text(each['sentence'])}"
         f"<small>{text(each['id'])}, {text(each.get('paper', ''))}: {_briefly(each)}</small>"
         f"</span></li>"
-        for each in _chosen(kinds, lines)
+        for each in _chosen(judged, lines)
     )
-    told = f"Of {len(judged)} claims that are judged: {', '.join(counts)}. Among them:"
-    body = f'<p>{told}</p><ul class="av-claims">{items}</ul>'
+    told = "; ".join(filter(None, (_counted(judged, *each) for each in KINDS.items())))
+    body = f'<p>{told[0].upper()}{told[1:]}. Among them:</p><ul class="av-claims">{items}</ul>'
     return Html(output(body, kind="held", styles=("table.css",)))
+
+
+def _counted(judged: Sequence[Record], kind: str, name: str) -> str:
+    """How many claims of a kind have each verdict, in a sentence."""
+    verdicts = [each["verdict"] for each in judged if each.get("kind", "paper") == kind]
+    counts = [f"{verdicts.count(word)} {word}" for word in VERDICTS if word in verdicts]
+    return f"{name.format(len(verdicts))}: {', '.join(counts)}" if verdicts else ""
 
 
 def _briefly(record: Record) -> str:
@@ -97,20 +109,18 @@ def _briefly(record: Record) -> str:
     return f"{told}, {'1 seed' if count == 1 else f'{count} seeds'}"
 
 
-def _chosen(kinds: Mapping[str, list[Record]], lines: int) -> list[Record]:
+def _chosen(judged: Sequence[Record], lines: int) -> list[Record]:
     """At most so many records, from each verdict in turn, in the order of the verdicts."""
-    rows = {kind: sorted(found, key=_standing) for kind, found in kinds.items()}
-    chosen: list[Record] = []
-    seen: set[str] = set()
-    while any(rows.values()) and len(chosen) < lines:
-        for found in rows.values():
-            fresh = [each for each in found if _stem(each) not in seen]
-            found[:] = fresh[1:]
-            if fresh and len(chosen) < lines:
-                chosen.append(fresh[0])
-                seen.add(_stem(fresh[0]))
-    order = list(ICONS)
-    return sorted(chosen, key=lambda each: order.index(each["verdict"]))
+    first: dict[str, Record] = {}
+    for each in judged:
+        first.setdefault(_stem(each), each)
+    places: Counter[str] = Counter()
+    turns = []
+    for each in sorted(first.values(), key=_standing):
+        turns.append((places[each["verdict"]], each))
+        places[each["verdict"]] += 1
+    chosen = [each for _, each in sorted(turns, key=lambda turn: turn[0])[:lines]]
+    return sorted(chosen, key=lambda each: VERDICTS.index(each["verdict"]))
 
 
 def _stem(record: Record) -> str:
