@@ -222,11 +222,12 @@ def dense_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, fl
 def photograph_dense_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
     """The same with photographs and recordings of the classes that keep something for the test.
 
-    Raises `MediaError` where the photographs have not been fetched.
+    They are of many more classes, so there are more scenes and more steps. Raises `MediaError`
+    where the photographs have not been fetched.
     """
     bank = photograph_bank(_photographs())
-    counts = by_scale(scale, smoke=(32, 8, 16), quick=(2500, 1, 300), full=(20_000, 1, 1000))
-    return _dense(scale, seed, device, bank, counts, "photographs_denseav")
+    counts = by_scale(scale, smoke=(32, 8, 16), quick=(4000, 1, 300), full=(20_000, 1, 1000))
+    return _dense(scale, seed, device, bank, counts, "photographs_denseav", longer=1.5)
 
 
 def _dense(
@@ -236,9 +237,11 @@ def _dense(
     bank: AssetBank | None,
     counts: tuple[int, int, int],
     prefix: str,
+    longer: float = 1.0,
 ) -> dict[str, float]:
     data = dense.make_data(("chirp",), scale, seed, bank, counts)
-    config = replace(dense.train_config(scale, seed, device), progress=False)
+    config = dense.train_config(scale, seed, device)
+    config = replace(config, steps=round(longer * config.steps), progress=False)
     model, _ = dense.fit_small(data.train, config, Recipe())
     values = dense.measure(model, data.test["chirp"], Recipe())
     return {f"{prefix}_{name}": value for name, value in values.items()}
