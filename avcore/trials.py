@@ -177,10 +177,16 @@ def photograph_data(bank: AssetBank, scale: str, seed: int) -> Splits[SceneBatch
 def photograph_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
     """Correspondence learned from real photographs and recordings: `avc.measure` on the test.
 
+    The batches are those of chapter 02: with few classes a larger one holds more false negatives.
     Raises `MediaError` where the photographs have not been fetched.
     """
     data = photograph_data(photograph_bank(_photographs()), scale, seed)
-    config = replace(avc.train_config(scale, seed, device), progress=False)
+    config = replace(
+        avc.train_config(scale, seed, device),
+        batch_size=by_scale(scale, smoke=16, quick=32, full=64),
+        steps=by_scale(scale, smoke=4, quick=400, full=5000),
+        progress=False,
+    )
     model, _ = avc.train(avc.Experience.of(data.train), config)
     return {f"photographs_{name}": value for name, value in avc.measure(model, data).items()}
 
