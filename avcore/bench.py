@@ -85,6 +85,7 @@ TRIALS = (
     ("solo_pointing", "share", 0.75, False),
     ("collage_ciou_over_agnostic", "ratio", 2.0, False),
     ("collage_nsa", "share", 0.80, False),
+    ("elsewhere_collage_ciou_ahead_of_trivial", "share", 0.0, False),
     ("quieter_found", "share", 0.60, False),
     ("quieter_found_ahead_of_csol", "share", 0.0, False),
     ("false_activation_over_without", "ratio", 0.5, True),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from avcore import bench, trials
-from avcore.data.media import stamps
+from avcore.data.media import elsewhere, stamps
+from avcore.trials import photographs, stage
 
-MEDIA = ("photographs", "people")  # how the trials begin that need fetched media
+MEDIA = ("photographs", "elsewhere", "people")  # how what needs fetched media begins
 DRAWN = [name for name in trials.TRIALS if not name.startswith(MEDIA)]
 
 
@@ -36,40 +37,65 @@ def test_the_probes_see_a_class_that_is_given_away(monkeypatch):
     monkeypatch.setattr(
         looks, "BALANCE", {look: 0.15 + 0.1 * number for number, look in enumerate(names)}
     )
-    assert trials.probe_trial("smoke")["probe_colour_above_chance"] > 10
+    assert stage.probe_trial("smoke")["probe_colour_above_chance"] > 10
 
 
 @pytest.mark.skipif(stamps.available() is None, reason="the photographs are not fetched")
 def test_photographs_are_those_with_something_held_out():
-    bank = trials.photograph_bank(stamps.available())
+    bank = photographs.photograph_bank(stamps.available())
     assert len(bank.classes) >= 10
     assert all(bank.held_out.values())
 
 
 @pytest.mark.skipif(stamps.available() is None, reason="the photographs are not fetched")
 def test_the_photograph_trial_measures_what_chapter_02_shows():
-    values = trials.photograph_trial("smoke", seed=0, device="cpu")
+    values = photographs.photograph_trial("smoke", seed=0, device="cpu")
     assert {"photographs_iou", "photographs_pointing"} <= set(values)
     assert 0 < values["photographs_whole_image_iou"] < 0.5
 
 
 @pytest.mark.skipif(stamps.available() is None, reason="the photographs are not fetched")
 def test_a_dictionary_of_photographs_is_compared_with_the_true_masks():
-    values = trials.photograph_dictionary_trial("smoke", seed=0, device="cpu")
+    values = photographs.photograph_dictionary_trial("smoke", seed=0, device="cpu")
     assert {"photographs_dictionary_nmi", "photographs_true_nmi"} <= set(values)
     assert all(0 < value <= 1 for value in values.values())
 
 
+@pytest.mark.skipif(
+    stamps.available() is None or not elsewhere.available(),
+    reason="the photographs or the media from elsewhere are not fetched",
+)
+def test_collages_are_heard_with_the_recordings_of_tux_paint_and_of_others(monkeypatch):
+    drawn = []
+    draw = photographs.draw
+
+    def spy(kind, split, count, seed, bank):
+        drawn.append((kind, split, bank))
+        return draw(kind, split, count, seed, bank)
+
+    monkeypatch.setattr(photographs, "draw", spy)
+    values = photographs.photograph_collage_trial("smoke", seed=0, device="cpu")
+    ((kind, split, bank),) = drawn  # the media from elsewhere are for the test alone
+    assert (kind, split) == ("synthetic", "test")
+    assert values["collage_classes"] == len(bank.classes) >= 10
+    for name in ("photographs", "elsewhere"):
+        assert 0 <= values[f"{name}_collage_wrong_sound_ciou"] <= 1
+        assert values[f"{name}_collage_ciou_ahead_of_trivial"] == pytest.approx(
+            values[f"{name}_collage_ciou"] - values[f"{name}_collage_trivial_ciou"]
+        )
+    assert values["photographs_collage_pointing"] != values["elsewhere_collage_pointing"]
+
+
 @pytest.mark.skipif(stamps.available() is None, reason="the photographs are not fetched")
 def test_segmentation_of_photographs_is_measured_as_that_of_drawings():
-    values = trials.photograph_segmentation_trial("smoke", seed=0, device="cpu")
+    values = photographs.photograph_segmentation_trial("smoke", seed=0, device="cpu")
     assert {"photographs_avs_miou", "photographs_avs_wrong_sound_miou"} <= set(values)
     assert 0.3 < values["photographs_avs_blind_miou"] < 0.7
 
 
 @pytest.mark.skipif(stamps.available() is None, reason="the photographs are not fetched")
 def test_dense_similarity_of_photographs_is_measured_as_that_of_drawings():
-    values = trials.photograph_dense_trial("smoke", seed=0, device="cpu")
+    values = photographs.photograph_dense_trial("smoke", seed=0, device="cpu")
     assert {"photographs_denseav_ap", "photographs_denseav_pointing"} <= set(values)
 
 
