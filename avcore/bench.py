@@ -110,7 +110,7 @@ def stage_speed() -> list[Figure]:
 
 def trials() -> list[Figure]:
     """What the stage can teach: the recorded value of every trial."""
-    recorded = _recorded_trials(results_folder() / "trials")
+    recorded = recorded_trials()
     return [
         Figure(name, recorded.get(name), unit, target, at_most)
         for name, unit, target, at_most in TRIALS
@@ -246,6 +246,18 @@ def record_trial(name: str, values: dict[str, float], seed: int, seconds: float)
     return path
 
 
+def recorded_trials() -> dict[str, float]:
+    """Figures of all recorded trials by name, in the units of `TRIALS`; a damaged file warns."""
+    values: dict[str, float] = {}
+    for path in sorted((results_folder() / "trials").glob("*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            values |= {name: float(value) for name, value in content["values"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            warnings.warn(f"the results file {path} is damaged; record it again", stacklevel=2)
+    return values
+
+
 def _scenes_per_second(config: SceneConfig, count: int) -> float:
     return round(count / _seconds_of(lambda: render(Stage(config), "train", count, workers=2)), 1)
 
@@ -254,17 +266,6 @@ def _seconds_of(function: Callable[[], object]) -> float:
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
-
-
-def _recorded_trials(folder: Path) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            values |= {name: float(value) for name, value in content["values"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            warnings.warn(f"the results file {path} is damaged; record it again", stacklevel=2)
-    return values
 
 
 def _seconds(notebook: Path) -> float | None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from avcore.class_aware.dictionary import build_dictionary
-from avcore.class_aware.evaluation import class_aware, localise, trivial
+from avcore.class_aware.evaluation import class_aware, class_specific, localise, trivial
+from avcore.class_aware.lessons import told_apart, wrong_sounds
 from avcore.class_aware.scenes import Scenes, draw, make_data
 from avcore.class_aware.solos import features_under, match, nearest, train_config
 from avcore.data.media import elsewhere, stamps
@@ -21,6 +22,8 @@ from avcore.stage import AssetBank, SceneBatch
 from avcore.stage.media import MediaBank
 from avcore.support import MediaError, Splits, by_scale
 from avcore.trials.drawn import dense_values
+
+COLLAGE = ("ciou", "nsa", "told_apart", "pointing")  # what a collage is heard by
 
 
 def photograph_bank(folder: str | Path) -> MediaBank:
@@ -117,8 +120,9 @@ def photograph_collage_trial(scale: str, seed: int = 0, device: str = "auto") ->
 
     It learns from Tux Paint alone, on the animals and instruments of which both have a recording.
     "photographs_collage_…" and "elsewhere_collage_…" are the values of `evaluation.class_aware`
-    with held-out excerpts and with recordings from elsewhere; "…_wrong_sound_ciou" has the sound of
-    another collage, "…_trivial_ciou" the best map that never listens and knows no class.
+    and `lessons.told_apart` with held-out excerpts and with recordings from elsewhere. For
+    "…_wrong_sound_…" the sound is that of a collage with other objects, where there is one;
+    "…_trivial_ciou" is that of the best map that never listens and knows no class.
 
     Raises
     ------
@@ -142,16 +146,18 @@ def photograph_collage_trial(scale: str, seed: int = 0, device: str = "auto") ->
     def scores(scenes: Scenes) -> dict[str, float]:
         maps = localise(model, scenes, entries).class_maps
         assert maps is not None  # a dictionary was given
-        return class_aware(maps, class_of, scenes, classes)
+        apart = told_apart(class_specific(maps, class_of, classes), scenes)
+        found = class_aware(maps, class_of, scenes, classes)
+        return found | {"ciou": found["ciou@0.3"], "told_apart": apart.mean().item()}
 
     values = {"collage_classes": float(classes)}
     heard_away = draw("synthetic", "test", len(mixtures.test), seed, away)
-    for name, test in (("photographs", mixtures.test), ("elsewhere", heard_away)):
-        found = {key.partition("@0.3")[0]: value for key, value in scores(test).items()}
-        found["wrong_sound_ciou"] = scores(replace(test, mel=test.mel.roll(1, 0)))["ciou@0.3"]
+    for where, test in (("photographs", mixtures.test), ("elsewhere", heard_away)):
+        found, wrong = scores(test), scores(wrong_sounds(test))
+        found |= {f"wrong_sound_{name}": wrong[name] for name in COLLAGE}
         found["trivial_ciou"] = trivial(test, classes)["ciou@0.3"]
         found["ciou_ahead_of_trivial"] = found["ciou"] - found["trivial_ciou"]
-        values |= {f"{name}_collage_{key}": value for key, value in found.items()}
+        values |= {f"{where}_collage_{name}": value for name, value in found.items()}
     return values
 
 
