@@ -324,8 +324,28 @@ def test_free_order_takes_the_smaller_loss(talkers):
 
     right, wrong = (separation.separation_loss(Ideal(), each) for each in (mixed, swapped))
     assert right < 1e-3 < wrong
-    free = separation.separation_loss(Ideal(), swapped, free_order=True)
+    free, both = (separation.separation_loss(Ideal(), swapped, order) for order in ("free", "both"))
     torch.testing.assert_close(free, right)
+    torch.testing.assert_close(both, wrong + right)
+    with pytest.raises(AvcoreError, match="fixed, free, both"):
+        separation.separation_loss(Ideal(), swapped, "any")
+
+
+@pytest.mark.parametrize(
+    ("eye", "asked", "used"), [("none", "both", "free"), ("picture", "both", "both")]
+)
+def test_without_an_eye_the_order_is_free(eye, asked, used, talkers, monkeypatch):
+    orders = []
+    loss = separation.separation_loss
+
+    def spy(model, batch, order):
+        orders.append(order)
+        return loss(model, batch, order)
+
+    monkeypatch.setattr(separation, "separation_loss", spy)
+    config = replace(separation.train_config("smoke", 0, "cpu"), steps=1, progress=False)
+    separation.learn_to_separate(None, talkers, config, eye, order=asked)
+    assert orders == [used]
 
 
 def test_gains_are_zero_for_the_mixture_and_name_the_better_order(talkers):

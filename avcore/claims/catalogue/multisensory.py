@@ -12,6 +12,7 @@ NOTES = "a published summary of the paper"
 FRESH = 100
 SMALLEST = 0.02  # of an accuracy
 AUDIBLE = 0.3  # dB
+SEPARATES = 3.0  # dB over the mixture, in the better order of the outputs
 LEARNED = 0.65  # a held-out accuracy of a pretext task, where chance is .5
 
 M1 = Claim(
@@ -101,12 +102,15 @@ M4 = Claim(
     ),
     gates=(
         Gate("multisensory", "si_sdr_gain", above="wrong_picture"),
-        Gate("single frame", "si_sdr_gain", above=0.0),
+        Gate("single frame", "either", above=SEPARATES),
     ),
     explanation="SI-SDR rises by {treatment.mean:.1f} dB over the mixture with the video and by "
     "{baseline.mean:.1f} dB with its middle frame; with the face of another clip the gain is "
-    "{treatment_run[wrong_picture].mean:.1f} dB. On/off loss "
-    "{treatment_run[on_off_loss].mean:.1f} dB and {baseline_run[on_off_loss].mean:.1f} dB.",
+    "{treatment_run[wrong_picture].mean:.1f} dB. Both networks separate: if the better order of "
+    "the outputs counts, the gains are {treatment_run[either].mean:.1f} and "
+    "{baseline_run[either].mean:.1f} dB. What a single frame lacks is which voice is in view. "
+    "On/off loss {treatment_run[on_off_loss].mean:.1f} dB and "
+    "{baseline_run[on_off_loss].mean:.1f} dB.",
 )
 M5 = replace(
     M4,
@@ -115,7 +119,10 @@ M5 = replace(
     treatment=Side("multisensory", "motion_same"),
     baseline=Side("multisensory", "motion_other"),
     reported=(),
-    gates=(Gate("multisensory", "si_sdr_gain", above="wrong_picture"),),
+    gates=(
+        Gate("multisensory", "si_sdr_gain", above="wrong_picture"),
+        Gate("multisensory", "still_either", above=SEPARATES),
+    ),
     explanation="The video is ahead of its middle frame by {treatment.mean:.1f} dB where both "
     "voices are low or both high, and by {baseline.mean:.1f} dB where they differ. In the paper "
     "voices of one kind are those of one sex.",

@@ -58,6 +58,7 @@ ACTIONS = {
     "shift, deaf": Start(deaf=True),
     "scratch, deaf": Start("", deaf=True),
 }
+ORDER = "both"  # of the outputs of networks that see: all learn to separate, also without motion
 SEPARATIONS = {
     "multisensory": Start(),
     "action features": Start("actions"),
@@ -130,14 +131,15 @@ def separation_experiment(
     "same_voice" where both voices are low or both high, and "other_voice" where they differ;
     "either" with the better order of the outputs. "wrong_picture" is the gain with the face of
     another clip. "on_off_loss" in dB, as in the paper. Of "multisensory" also "motion_same" and
-    "motion_other": what it is ahead of a single frame on both kinds of mixture.
+    "motion_other": what it is ahead of a single frame on both kinds of mixture, and "still_either",
+    the single frame's "either".
     """
     values = _separated(variant, seed, scale, device)
     if variant == "multisensory":
         still = _separated("single frame", seed, scale, device)
         ahead = {f"motion_{kind}": values[f"{kind}_voice"] - still[f"{kind}_voice"]
                  for kind in ("same", "other")}  # fmt: skip
-        values = {**values, **ahead}
+        values = {**values, **ahead, "still_either": still["either"]}
     return values
 
 
@@ -243,7 +245,9 @@ def separator(variant: str, seed: int, scale: str, device: str = "auto") -> sepa
     config = replace(separation.train_config(scale, seed, device), progress=False)
     start = pretrained(how.start, seed, scale, device)[0] if how.start else None
     train = clips("talker", seed, scale).train
-    return separation.learn_to_separate(start, train, config, how.eye, how.single_frame)[0]
+    return separation.learn_to_separate(
+        start, train, config, how.eye, how.single_frame, order=ORDER
+    )[0]
 
 
 def _workers(scale: str) -> int:

@@ -29,6 +29,7 @@ BANDS = 256  # of 513, those below 4 kHz
 HIGHEST = 32  # of them, whose mean share is taken for all above
 LEVEL = -20.0  # dB re. full scale of each of the two sounds: an RMS of 0.1
 FLOOR = 1e-3  # added to magnitudes before their square root
+ORDERS = ("fixed", "free", "both")  # of the outputs, see `separation_loss`
 EYES = {"multisensory": 2 * (SEEN + FUSED), "picture": 2 * SEEN, "none": 0}  # channels
 
 
@@ -190,20 +191,28 @@ class Separator(nn.Module):
         return on, off
 
 
-def separation_loss(model: nn.Module, batch: Mixtures, free_order: bool = False) -> Tensor:
+def separation_loss(model: nn.Module, batch: Mixtures, order: str = "fixed") -> Tensor:
     """L1 of square roots of the magnitudes of both sounds, below 4 kHz.
 
-    With `free_order` the smaller loss of both orders counts for each sample (permutation-invariant
-    training): which output is which is then left open.
+    Parameters
+    ----------
+    order
+        "fixed": the first output is the on-screen sound. "free": for each sample the smaller loss
+        of both orders counts, which leaves open which output is which (permutation-invariant
+        training). "both": the sum of the two, the paper's on/off + PIT. Under "fixed" a network
+        that cannot tell which voice is in view is safest with half of the mixture; under "both" it
+        learns to separate all the same.
     """
+    choose(ORDERS, order, "order")
     magnitude = stft(batch.sound, WINDOW, HOP).abs()[:, :BANDS]
     shares = model(batch.frames, batch.sound)[:, :, :BANDS]
     found = _root(shares * magnitude[:, None])  # (B, 2, F, t)
     wanted = _root(stft(torch.stack([batch.on, batch.off], 1), WINDOW, HOP).abs()[:, :, :BANDS])
     straight = _distance(found, wanted)
-    if not free_order:
+    if order == "fixed":
         return straight.mean()
-    return torch.minimum(straight, _distance(found, wanted.flip(1))).mean()
+    free = torch.minimum(straight, _distance(found, wanted.flip(1)))
+    return (free if order == "free" else straight + free).mean()
 
 
 def train_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
@@ -226,20 +235,22 @@ def learn_to_separate(
     config: TrainConfig,
     eye: str = "multisensory",
     single_frame: bool = False,
+    order: str = "fixed",
     **fit_args,
 ) -> tuple[Separator, History]:
     """A separator trained on talkers, whose features start from a copy of `start`, or from nothing.
 
-    Without an eye, training is permutation-invariant: the network cannot know which voice is in
-    view.
+    `order` is that of `separation_loss`. Without an eye it is "free" in any case: the network
+    cannot know which voice is in view.
     """
+    order = "free" if eye == "none" else order
     with seeded(config.seed):
         model = Separator(EarlyFusion(), eye, single_frame)
     if start is not None:
         model.network.load_state_dict(start.state_dict())
 
     def loss(model: nn.Module, batch: Mixtures) -> Tensor:
-        return separation_loss(model, batch, free_order=eye == "none")
+        return separation_loss(model, batch, order)
 
     return model, fit(model, loss, Mixing(clips, config.batch_size), config, **fit_args)
 

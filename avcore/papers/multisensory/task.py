@@ -84,7 +84,8 @@ def loss(model: Any, batch: Any, recipe: Recipe) -> dict[str, Tensor]:
     if isinstance(batch, Action):
         return {"loss": action_loss(model, Labelled(Excerpts(frames, batch.waveform), batch.label))}
     mixtures = Mixtures(frames, batch.on, batch.off)
-    return {"loss": separation_loss(model, mixtures, free_order=model.network.eye == "none")}
+    order = "free" if model.network.eye == "none" else "fixed"
+    return {"loss": separation_loss(model, mixtures, order)}
 
 
 def _movie(frames: Tensor) -> Tensor:
