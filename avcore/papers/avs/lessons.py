@@ -14,10 +14,11 @@ from torch import Tensor
 from avcore.audio import log_mel, set_level
 from avcore.data.media import stamps
 from avcore.papers.avs.clips import SAMPLE_RATE, Clips, listen
-from avcore.papers.avs.experiments import Data, make_data
+from avcore.papers.avs.experiments import Data, make_data, train_config
 from avcore.stage import SceneBatch
 from avcore.stage.media import MediaBank
 from avcore.support import by_scale
+from avcore.training import TrainConfig
 
 LEVEL_DB = -26.0  # of the noise, re. full scale
 ANIMALS = (
@@ -36,6 +37,12 @@ def photographed_pairs(bank: MediaBank, scale: str, seed: int) -> Data:
     """Clips with two animals, of which one is heard; fewer than of drawn ones."""
     counts = by_scale(scale, smoke=(16, 2, 12), quick=(1500, 2, 60), full=(20_000, 2, 300))
     return make_data("pair", scale, seed, bank, counts)
+
+
+def photographed_config(scale: str, seed: int, device: str = "auto") -> TrainConfig:
+    """The training on `photographed_pairs`, with fewer steps than on drawn ones."""
+    steps = by_scale(scale, smoke=4, quick=360, full=5400)
+    return replace(train_config(scale, seed, device, "pair"), steps=steps)
 
 
 def sounds_instead(
