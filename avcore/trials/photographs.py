@@ -120,9 +120,10 @@ def photograph_collage_trial(scale: str, seed: int = 0, device: str = "auto") ->
 
     It learns from Tux Paint alone, on the animals and instruments of which both have a recording.
     "photographs_collage_…" and "elsewhere_collage_…" are the values of `evaluation.class_aware`
-    and `lessons.told_apart` with held-out excerpts and with recordings from elsewhere. For
-    "…_wrong_sound_…" the sound is that of a collage with other objects, where there is one;
-    "…_trivial_ciou" is that of the best map that never listens and knows no class.
+    and `lessons.told_apart` with Tux Paint's recordings, most of which are heard in training too,
+    and with those from elsewhere, of which none is. For "…_wrong_sound_…" the sound is that of a
+    collage with other objects, where there is one; "…_trivial_ciou" is that of the best map that
+    never listens and knows no class.
 
     Raises
     ------
