@@ -88,6 +88,7 @@ TRIALS = (
     ("elsewhere_collage_ciou_ahead_of_trivial", "share", 0.0, False),
     ("quieter_found", "share", 0.60, False),
     ("quieter_found_ahead_of_csol", "share", 0.0, False),
+    ("photographs_quieter_found", "share", 0.60, False),
     ("false_activation_over_without", "ratio", 0.5, True),
 )
 CLAIMS_LIMIT = 120  # minutes for all claims of one paper on their planned seeds

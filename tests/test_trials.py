@@ -6,10 +6,15 @@ import pytest
 
 from avcore import bench, trials
 from avcore.data.media import elsewhere, stamps
-from avcore.trials import photographs, stage
+from avcore.trials import photographs, recordings, stage
 
 MEDIA = ("photographs", "elsewhere", "people")  # how what needs fetched media begins
 DRAWN = [name for name in trials.TRIALS if not name.startswith(MEDIA)]
+
+ELSEWHERE = pytest.mark.skipif(
+    stamps.available() is None or not elsewhere.available(),
+    reason="the photographs or the media from elsewhere are not fetched",
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +66,17 @@ def test_a_dictionary_of_photographs_is_compared_with_the_true_masks():
     assert all(0 < value <= 1 for value in values.values())
 
 
-@pytest.mark.skipif(
-    stamps.available() is None or not elsewhere.available(),
-    reason="the photographs or the media from elsewhere are not fetched",
-)
+@ELSEWHERE
 def test_collages_are_heard_with_the_recordings_of_tux_paint_and_of_others(monkeypatch):
     drawn = []
-    draw = photographs.draw
+    draw = recordings.draw
 
     def spy(kind, split, count, seed, bank):
         drawn.append((kind, split, bank))
         return draw(kind, split, count, seed, bank)
 
-    monkeypatch.setattr(photographs, "draw", spy)
-    values = photographs.photograph_collage_trial("smoke", seed=0, device="cpu")
+    monkeypatch.setattr(recordings, "draw", spy)
+    values = recordings.photograph_collage_trial("smoke", seed=0, device="cpu")
     ((kind, split, bank),) = drawn  # the media from elsewhere are for the test alone
     assert (kind, split) == ("synthetic", "test")
     assert values["collage_classes"] == len(bank.classes) >= 10
@@ -84,6 +86,26 @@ def test_collages_are_heard_with_the_recordings_of_tux_paint_and_of_others(monke
             values[f"{name}_collage_ciou"] - values[f"{name}_collage_trivial_ciou"]
         )
     assert values["photographs_collage_pointing"] != values["elsewhere_collage_pointing"]
+
+
+@ELSEWHERE
+def test_a_recording_may_be_known_a_new_stretch_or_from_elsewhere(monkeypatch):
+    heard = []
+    draw = recordings.draw
+
+    def spy(kind, split, count, seed, bank):
+        heard.append((kind, split, bank))
+        return draw(kind, split, count, seed, bank)
+
+    monkeypatch.setattr(recordings, "draw", spy)
+    values = recordings.photograph_interference_trial("smoke", seed=0, device="cpu")
+    tests = [bank for kind, split, bank in heard if (kind, split) == ("10 dB", "test")]
+    home, away, apart = tests
+    assert home.classes == away.classes and home is not away
+    assert all({"time", "recordings"} & set(kept) for kept in apart.held_out.values())
+    taught = [bank for kind, split, bank in heard if split == "train"]
+    assert taught == [home, apart]  # nothing from elsewhere
+    assert len(values) == 9 and all(0 <= value <= 1 for value in values.values())
 
 
 @pytest.mark.skipif(stamps.available() is None, reason="the photographs are not fetched")

@@ -6,6 +6,7 @@ Each trial is a function of (scale, seed, device) that gives figures by name. Th
 `stage`        words, sounds, and probes for what would give the answer away
 `drawn`        the papers on drawn scenes
 `photographs`  the papers on photographs and people's voices, which have to be fetched
+`recordings`   photographs again: how new may a recording be?
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from avcore.trials.drawn import (
 )
 from avcore.trials.photographs import (
     people_trial,
-    photograph_collage_trial,
     photograph_data,
     photograph_dense_trial,
     photograph_dictionary_trial,
     photograph_segmentation_trial,
     photograph_trial,
 )
+from avcore.trials.recordings import photograph_collage_trial, photograph_interference_trial
 from avcore.trials.stage import probe_trial, sound_trial, word_trial
 
 __all__ = ["TRIALS", "photograph_data"]
@@ -49,4 +50,5 @@ TRIALS = {
     "photographs-dictionary": photograph_dictionary_trial,
     "photographs-collage": photograph_collage_trial,
     "interference": interference_trial,
+    "photographs-interference": photograph_interference_trial,
 }

@@ -6,24 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from avcore.class_aware.dictionary import build_dictionary
-from avcore.class_aware.evaluation import class_aware, class_specific, localise, trivial
-from avcore.class_aware.lessons import told_apart, wrong_sounds
-from avcore.class_aware.scenes import Scenes, draw, make_data
-from avcore.class_aware.solos import features_under, match, nearest, train_config
-from avcore.data.media import elsewhere, stamps
+from avcore.class_aware.scenes import draw
+from avcore.class_aware.solos import features_under, nearest, train_config
+from avcore.data.media import stamps
 from avcore.metrics import mutual_information
 from avcore.papers import avc
 from avcore.papers.avs import evaluation
 from avcore.papers.avs import experiments as avs
 from avcore.papers.csol import experiments as csol
-from avcore.papers.csol.training import stage_two
 from avcore.sceptic.words import word_experiment
 from avcore.stage import AssetBank, SceneBatch
 from avcore.stage.media import MediaBank
 from avcore.support import MediaError, Splits, by_scale
 from avcore.trials.drawn import dense_values
-
-COLLAGE = ("ciou", "nsa", "told_apart", "pointing")  # what a collage is heard by
 
 
 def photograph_bank(folder: str | Path) -> MediaBank:
@@ -49,7 +44,7 @@ def photograph_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[st
     The batches are those of chapter 02: with few classes a larger one holds more false negatives.
     Raises `MediaError` where the photographs have not been fetched.
     """
-    data = photograph_data(photograph_bank(_photographs()), scale, seed)
+    data = photograph_data(photograph_bank(photographs()), scale, seed)
     config = replace(
         avc.train_config(scale, seed, device),
         batch_size=by_scale(scale, smoke=16, quick=32, full=64),
@@ -67,7 +62,7 @@ def photograph_segmentation_trial(
 
     Raises `MediaError` where the photographs have not been fetched.
     """
-    bank = MediaBank(_photographs(), skip_bad=True)
+    bank = MediaBank(photographs(), skip_bad=True)
     counts = by_scale(scale, smoke=(16, 1, 8), quick=(7000, 1, 100), full=(40_000, 1, 500))
     data = avs.make_data("pair", scale, seed, bank, counts)
     config = avs.train_config(scale, seed, device, "pair")
@@ -83,7 +78,7 @@ def photograph_dense_trial(scale: str, seed: int = 0, device: str = "auto") -> d
     They are of many more classes, so there are more scenes and more steps. Raises `MediaError`
     where the photographs have not been fetched.
     """
-    bank = photograph_bank(_photographs())
+    bank = photograph_bank(photographs())
     counts = by_scale(scale, smoke=(32, 8, 16), quick=(4000, 1, 300), full=(20_000, 1, 1000))
     return dense_values(scale, seed, device, bank, counts, "photographs_denseav", longer=1.5)
 
@@ -97,7 +92,7 @@ def photograph_dictionary_trial(
     "photographs_true_nmi" is that of k-means under the true masks of the training scenes. Raises
     `MediaError` where the photographs have not been fetched.
     """
-    bank = MediaBank(_photographs(), skip_bad=True, groups=["animal", "instrument"])
+    bank = MediaBank(photographs(), skip_bad=True, groups=["animal", "instrument"])
     classes = len(bank.classes)
     count = by_scale(scale, smoke=classes + 3, quick=2500, full=20_000)
     train, test = (
@@ -115,53 +110,6 @@ def photograph_dictionary_trial(
     }
 
 
-def photograph_collage_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
-    """CSOL on collages of photographs, with Tux Paint's recordings and with those from elsewhere.
-
-    It learns from Tux Paint alone, on the animals and instruments of which both have a recording.
-    "photographs_collage_…" and "elsewhere_collage_…" are the values of `evaluation.class_aware`
-    and `lessons.told_apart` with Tux Paint's recordings, most of which are heard in training too,
-    and with those from elsewhere, of which none is. For "…_wrong_sound_…" the sound is that of a
-    collage with other objects, where there is one; "…_trivial_ciou" is that of the best map that
-    never listens and knows no class.
-
-    Raises
-    ------
-    MediaError
-        The photographs or the media from elsewhere have not been fetched.
-    """
-    groups = ["animal", "instrument"]
-    known = MediaBank(_photographs(), skip_bad=True, groups=groups).classes
-    foreign = [item for item in elsewhere.read(known=known) if item.sounds]
-    names, classes = [item.name for item in foreign], len(foreign)
-    home = MediaBank(_photographs(), skip_bad=True, only=names)
-    away = MediaBank(_photographs(), skip_bad=True, only=names, test_sounds=foreign)
-    solos, mixtures = (make_data(kind, scale, seed, home) for kind in ("solo", "synthetic"))
-    config = replace(train_config(scale, seed, device), progress=False)
-    first = csol.first_stage("alternating", solos.train, classes, config)
-    entries = first.dictionary.entries
-    class_of = match(first.model, entries, solos.val, classes).class_of
-    config = replace(csol.second_config(scale, seed, device), progress=False)
-    model, _ = stage_two(first.model, entries, mixtures.train, config)
-
-    def scores(scenes: Scenes) -> dict[str, float]:
-        maps = localise(model, scenes, entries).class_maps
-        assert maps is not None  # a dictionary was given
-        apart = told_apart(class_specific(maps, class_of, classes), scenes)
-        found = class_aware(maps, class_of, scenes, classes)
-        return found | {"ciou": found["ciou@0.3"], "told_apart": apart.mean().item()}
-
-    values = {"collage_classes": float(classes)}
-    heard_away = draw("synthetic", "test", len(mixtures.test), seed, away)
-    for where, test in (("photographs", mixtures.test), ("elsewhere", heard_away)):
-        found, wrong = scores(test), scores(wrong_sounds(test))
-        found |= {f"wrong_sound_{name}": wrong[name] for name in COLLAGE}
-        found["trivial_ciou"] = trivial(test, classes)["ciou@0.3"]
-        found["ciou_ahead_of_trivial"] = found["ciou"] - found["trivial_ciou"]
-        values |= {f"{where}_collage_{name}": value for name, value in found.items()}
-    return values
-
-
 def people_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
     """People's English words, named by a network that learned from a synthesiser alone.
 
@@ -171,7 +119,8 @@ def people_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, f
     return {f"people_words_{name}": value for name, value in values.items()}
 
 
-def _photographs() -> Path:
+def photographs() -> Path:
+    """Where Tux Paint's media are; `MediaError` where they have not been fetched."""
     folder = stamps.available()
     if folder is None:
         raise MediaError("the photographs are not here; run: avcore data stamps")
