@@ -182,7 +182,7 @@ def trial(
     seed: Annotated[int, typer.Option(help="of the scenes and the training")] = 0,
     device: Device = "auto",
 ) -> None:
-    """Run the trials of the stage and record their figures for `avcore bench` (not at smoke)."""
+    """Run trials of the stage and the papers; not at smoke, record them for `avcore bench`."""
     import time
 
     from avcore.bench import record_trial
