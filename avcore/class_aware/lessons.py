@@ -18,6 +18,10 @@ from avcore.stage import MOVING, AssetBank, ProceduralBank, SceneBatch, Stage, c
 from avcore.stage.media import MediaBank
 from avcore.support import AvcoreError
 
+SHARED = (
+    *("cello", "cow", "cymbal", "dog", "duck", "frog", "hen"),
+    *("horse", "owl", "pig", "rooster", "sheep", "violin"),
+)  # animals and instruments of which Tux Paint and the media from elsewhere have recordings
 DIM = 0.25  # of the brightness of what a crop leaves out
 
 
@@ -145,6 +149,14 @@ def wrong_sounds(scenes: Scenes) -> Scenes:
         others = [(i + shift) % count for shift in range(1, count)]
         partner.append(next((j for j in others if not heard[j] & seen[i]), others[0]))
     return hearing(scenes, scenes.mel[partner])
+
+
+def shared_bank(folder: str | Path | None) -> MediaBank | None:
+    """Photographs of `SHARED` with their recordings; None without a folder.
+
+    Of most of them training and test hear the same recordings, in other excerpts.
+    """
+    return MediaBank(folder, skip_bad=True, only=SHARED) if folder else None
 
 
 def apart_bank(folder: str | Path | None) -> MediaBank | None:

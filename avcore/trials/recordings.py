@@ -18,7 +18,7 @@ from avcore.class_aware.evaluation import (
     localise,
     trivial,
 )
-from avcore.class_aware.lessons import apart_bank, told_apart, wrong_sounds
+from avcore.class_aware.lessons import SHARED, apart_bank, told_apart, wrong_sounds
 from avcore.class_aware.scenes import Scenes, draw, make_data
 from avcore.class_aware.solos import StageOneResult, match, train_config
 from avcore.data.media import elsewhere
@@ -129,16 +129,10 @@ def _referrer(bank: MediaBank, scale: str, seed: int, device: str) -> Callable[[
 
 
 def _shared_banks() -> tuple[MediaBank, MediaBank]:
-    """The animals and instruments of which Tux Paint and others have recordings.
-
-    The test of the second bank hears those from elsewhere.
-    """
-    groups = ["animal", "instrument"]
-    known = MediaBank(photographs(), skip_bad=True, groups=groups).classes
-    foreign = [item for item in elsewhere.read(known=known) if item.sounds]
-    names = [item.name for item in foreign]
-    home = MediaBank(photographs(), skip_bad=True, only=names)
-    return home, MediaBank(photographs(), skip_bad=True, only=names, test_sounds=foreign)
+    """The classes of `lessons.SHARED`; the test of the second bank hears those from elsewhere."""
+    foreign = [item for item in elsewhere.read(known=SHARED) if item.sounds]
+    home = MediaBank(photographs(), skip_bad=True, only=SHARED)
+    return home, MediaBank(photographs(), skip_bad=True, only=SHARED, test_sounds=foreign)
 
 
 def _first_stage(
