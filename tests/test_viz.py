@@ -656,6 +656,12 @@ def test_claim_card_tells_what_stands_beside_the_verdict() -> None:
         assert expected in words, expected
 
 
+def test_a_very_small_p_value_is_given_as_smaller() -> None:
+    page = made(viz.claim_card(record([0.1, 0.3], "reproduced", p_value=3e-12, sign_test=1e-4)))
+    words = " ".join(" ".join(parts) for parts in page.text.values())
+    assert "t test p < 0.0001" in words and "sign test p = 0.0001" in words
+
+
 def test_claim_table_notes_what_weakens_a_verdict() -> None:
     weak = {"p_value": 0.12, "claims": 12, "survives": False}
     page = made(viz.claim_table([

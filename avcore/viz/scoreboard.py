@@ -29,6 +29,7 @@ KINDS = {
     "by construction": "of those that are true by construction {}",
 }
 COLUMNS = ("Claim", "Says", "Paper’s figures", "Difference", "Verdict")
+SMALLEST_P = 0.0001  # a p-value below it is given as smaller
 _NEEDED = ("id", "sentence", "seeds", "differences", "verdict")
 
 
@@ -232,7 +233,7 @@ def _difference(record: Record) -> str:
     count = len(record["seeds"])
     told = [_metric(record), "1 seed" if count == 1 else f"{count} seeds"]
     if record.get("sign_test") is not None:
-        told.append(f"sign test p = {number(record['sign_test'])}")
+        told.append(f"sign test {_chance(record['sign_test'])}")
     beside = f"<small>{', '.join(filter(None, told))}</small>"
     return f"{number(record['mean_difference'])}{between}{beside}"
 
@@ -282,13 +283,18 @@ def _compared(record: Record) -> str:
 def _tests(record: Record) -> str:
     if record.get("p_value") is None:
         return ""
-    told = f"t test p = {number(record['p_value'])}"
+    told = f"t test {_chance(record['p_value'])}"
     if holm := record.get("holm"):
         survives = {True: ": the verdict survives", False: ": the verdict does not survive"}
         over = "1 claim" if holm["claims"] == 1 else f"{holm['claims']} claims"
-        told += f"; after Holm’s correction over {over} p = "
-        told += number(holm["p_value"]) + survives.get(holm["survives"], "")
+        told += f"; after Holm’s correction over {over} "
+        told += _chance(holm["p_value"]) + survives.get(holm["survives"], "")
     return told
+
+
+def _chance(p: float) -> str:
+    """A p-value, in HTML; of a very small one its size says nothing more."""
+    return f"p = {number(p)}" if p >= SMALLEST_P else f"p &lt; {number(SMALLEST_P)}"
 
 
 def _noise(record: Record) -> str:
