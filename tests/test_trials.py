@@ -67,16 +67,22 @@ def test_a_dictionary_of_photographs_is_compared_with_the_true_masks():
     assert all(0 < value <= 1 for value in values.values())
 
 
-@ELSEWHERE
-def test_collages_are_heard_with_the_recordings_of_tux_paint_and_of_others(monkeypatch):
-    drawn = []
+@pytest.fixture
+def drawn(monkeypatch) -> list[tuple]:
+    """Kind, split and bank of all scenes that the trials on recordings draw themselves."""
+    found = []
     draw = recordings.draw
 
     def spy(kind, split, count, seed, bank):
-        drawn.append((kind, split, bank))
+        found.append((kind, split, bank))
         return draw(kind, split, count, seed, bank)
 
     monkeypatch.setattr(recordings, "draw", spy)
+    return found
+
+
+@ELSEWHERE
+def test_collages_are_heard_with_the_recordings_of_tux_paint_and_of_others(drawn):
     values = recordings.photograph_collage_trial("smoke", seed=0, device="cpu")
     ((kind, split, bank),) = drawn  # the media from elsewhere are for the test alone
     assert (kind, split) == ("synthetic", "test")
@@ -90,21 +96,13 @@ def test_collages_are_heard_with_the_recordings_of_tux_paint_and_of_others(monke
 
 
 @ELSEWHERE
-def test_a_recording_may_be_known_a_new_stretch_or_from_elsewhere(monkeypatch):
-    heard = []
-    draw = recordings.draw
-
-    def spy(kind, split, count, seed, bank):
-        heard.append((kind, split, bank))
-        return draw(kind, split, count, seed, bank)
-
-    monkeypatch.setattr(recordings, "draw", spy)
+def test_a_recording_may_be_known_a_new_stretch_or_from_elsewhere(drawn):
     values = recordings.photograph_interference_trial("smoke", seed=0, device="cpu")
-    tests = [bank for kind, split, bank in heard if (kind, split) == ("10 dB", "test")]
+    tests = [bank for kind, split, bank in drawn if (kind, split) == ("10 dB", "test")]
     home, away, apart = tests
     assert home.classes == away.classes == SHARED and home is not away
     assert all({"time", "recordings"} & set(kept) for kept in apart.held_out.values())
-    taught = [bank for kind, split, bank in heard if split == "train"]
+    taught = [bank for kind, split, bank in drawn if split == "train"]
     assert taught == [home, apart]  # nothing from elsewhere
     assert len(values) == 9 and all(0 <= value <= 1 for value in values.values())
 
