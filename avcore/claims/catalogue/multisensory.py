@@ -122,6 +122,8 @@ M5 = replace(
     gates=(
         Gate("multisensory", "si_sdr_gain", above="wrong_picture"),
         Gate("multisensory", "still_either", above=SEPARATES),
+        # looks have to be learned where they can tell: half of the mixture gains 0 dB
+        Gate("single frame", "other_voice", above=0.0),
     ),
     explanation="The video is ahead of its middle frame by {treatment.mean:.1f} dB where both "
     "voices are low or both high, and by {baseline.mean:.1f} dB where they differ. In the paper "
