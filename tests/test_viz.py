@@ -797,6 +797,9 @@ def test_a_verdict_leads_with_the_numbers():
         "Claim X1: 0.85 against 0.55, a mean difference of +0.3 (95% interval +0.2 to +0.4, "
         "2 seeds): **reproduced**. So it is."
     )
+    narrow = {**record, "baseline_values": [-3, -3], "mean_difference": 10.94}
+    told = str(viz.verdict({**narrow, "interval": [10.66, 11.23]}))
+    assert "against −3, a mean difference of +10.9 (95% interval +10.7 to +11.2," in told
     gone = {**record, "verdict": "not testable here", "gates_failed": ["a of b"]}
     assert str(viz.verdict(gone, reproduced="So it is.")).endswith("Not testable here: a of b.")
     few = {**record, "verdict": "not judged", "interval": None, "seeds": [1]}

@@ -75,10 +75,13 @@ def _lead(record: Mapping[str, Any] | None) -> str:
     if not count:
         return f"Claim {name}: nothing is recorded on this version of the experiment yet."
     ours, theirs = fmean(record["treatment_values"]), fmean(record["baseline_values"])
-    told = f"Claim {name}: {ours:.3g} against {theirs:.3g}, a mean difference of "
-    told += significant(record["mean_difference"], 2, "+")
-    if record.get("interval"):
-        low, high = (significant(bound, 2, "+") for bound in record["interval"])
+    told = f"Claim {name}: {significant(ours, 3)} against {significant(theirs, 3)}, "
+    bounds = record.get("interval") or ()
+    # two digits, or three where a narrow interval would look like one number
+    digits = 3 if len({significant(bound, 2) for bound in bounds}) == 1 else 2
+    told += f"a mean difference of {significant(record['mean_difference'], digits, '+')}"
+    if bounds:
+        low, high = (significant(bound, digits, "+") for bound in bounds)
         told += f" ({record['confidence']:.0%} interval {low} to {high}, {count} seeds)"
     else:
         told += f" ({count} seed{'' if count == 1 else 's'})"
