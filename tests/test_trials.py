@@ -88,9 +88,9 @@ def test_collages_are_heard_with_the_recordings_of_tux_paint_and_of_others(drawn
     assert (kind, split) == ("synthetic", "test")
     assert values["collage_classes"] == len(bank.classes) >= 10
     for name in ("photographs", "elsewhere"):
-        assert 0 <= values[f"{name}_collage_wrong_sound_ciou"] <= 1
+        assert 0 <= values[f"{name}_collage_wrong_sound_ciou@0.3"] <= 1
         assert values[f"{name}_collage_ciou_ahead_of_trivial"] == pytest.approx(
-            values[f"{name}_collage_ciou"] - values[f"{name}_collage_trivial_ciou"]
+            values[f"{name}_collage_ciou@0.3"] - values[f"{name}_collage_trivial_ciou@0.3"]
         )
     assert values["photographs_collage_pointing"] != values["elsewhere_collage_pointing"]
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 from avcore.audio import log_mel
 from avcore.class_aware.dictionary import CUT, picked_out
 from avcore.class_aware.scenes import SIZE, Only, Scenes, scenes_of
+from avcore.data.media.folder import MediaClass
 from avcore.stage import MOVING, AssetBank, ProceduralBank, SceneBatch, Stage, collate
 from avcore.stage.media import MediaBank
 from avcore.support import AvcoreError
@@ -151,12 +152,12 @@ def wrong_sounds(scenes: Scenes) -> Scenes:
     return hearing(scenes, scenes.mel[partner])
 
 
-def shared_bank(folder: str | Path | None) -> MediaBank | None:
-    """Photographs of `SHARED` with their recordings; None without a folder.
+def shared_bank(folder: str | Path, test_sounds: Sequence[MediaClass] = ()) -> MediaBank:
+    """Photographs of `SHARED` with their recordings, or others for the test.
 
     Of most of them training and test hear the same recordings, in other excerpts.
     """
-    return MediaBank(folder, skip_bad=True, only=SHARED) if folder else None
+    return MediaBank(folder, skip_bad=True, only=SHARED, test_sounds=test_sounds)
 
 
 def apart_bank(folder: str | Path | None) -> MediaBank | None:

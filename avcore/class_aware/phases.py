@@ -18,6 +18,16 @@ from avcore.class_aware.solos import LOSSES, POOLS, begin_heads, find_objects
 from avcore.support import choose
 from avcore.training import Phase, TrainConfig
 
+# Of the small network in every phase; learning rate and steps differ from phase to phase.
+CONFIG = TrainConfig(
+    batch_size=64,
+    learning_rate=2e-3,
+    weight_decay=1e-3,
+    warmup=30,
+    clip_norm=1.0,
+    checkpoint_every=200,
+)
+
 
 @dataclass(frozen=True)
 class Correspondence:
@@ -36,13 +46,10 @@ class Classes(Correspondence):
     """The same, and which pseudo-label a picture and a sound have."""
 
 
-def stage_one_phases(config: TrainConfig, steps: tuple[int, int]) -> tuple[Phase, Phase]:
-    """Both phases of stage one, with so many steps each."""
-    first, second = (replace(config, steps=count) for count in steps)
-    return (
-        Phase(first, Correspondence(), "correspondence", part="solos"),
-        Phase(second, Classes(), "classes", part="solos"),
-    )
+STAGE_ONE = (
+    Phase(replace(CONFIG, steps=2000), Correspondence(), "correspondence", part="solos"),
+    Phase(replace(CONFIG, steps=1000), Classes(), "classes", part="solos"),
+)
 
 
 def begin_classes(

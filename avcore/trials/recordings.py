@@ -18,7 +18,7 @@ from avcore.class_aware.evaluation import (
     localise,
     trivial,
 )
-from avcore.class_aware.lessons import SHARED, apart_bank, told_apart, wrong_sounds
+from avcore.class_aware.lessons import SHARED, apart_bank, shared_bank, told_apart, wrong_sounds
 from avcore.class_aware.scenes import Scenes, draw, make_data
 from avcore.class_aware.solos import StageOneResult, match, train_config
 from avcore.data.media import elsewhere
@@ -32,7 +32,7 @@ from avcore.stage.media import MediaBank
 from avcore.support import MediaError, Splits, by_scale
 from avcore.trials.photographs import photographs
 
-COLLAGE = ("ciou", "nsa", "told_apart", "pointing")  # what a collage is heard by
+COLLAGE = ("ciou@0.3", "nsa", "told_apart", "pointing")  # what a collage is heard by
 
 
 def photograph_collage_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
@@ -42,8 +42,8 @@ def photograph_collage_trial(scale: str, seed: int = 0, device: str = "auto") ->
     "photographs_collage_…" and "elsewhere_collage_…" are the values of `evaluation.class_aware`
     and `lessons.told_apart` with Tux Paint's recordings, most of which are heard in training too,
     and with those from elsewhere, of which none is. For "…_wrong_sound_…" the sound is that of a
-    collage with other objects, where there is one; "…_trivial_ciou" is that of the best map that
-    never listens and knows no class.
+    collage with other objects, where there is one; "…_trivial_ciou@0.3" is that of the best map
+    that never listens and knows no class.
 
     Raises
     ------
@@ -63,15 +63,15 @@ def photograph_collage_trial(scale: str, seed: int = 0, device: str = "auto") ->
         assert maps is not None  # a dictionary was given
         apart = told_apart(class_specific(maps, class_of, classes), scenes)
         found = class_aware(maps, class_of, scenes, classes)
-        return found | {"ciou": found["ciou@0.3"], "told_apart": apart.mean().item()}
+        return found | {"told_apart": apart.mean().item()}
 
     values = {"collage_classes": float(classes)}
     heard_away = draw("synthetic", "test", len(mixtures.test), seed, away)
     for where, test in (("photographs", mixtures.test), ("elsewhere", heard_away)):
         found, wrong = scores(test), scores(wrong_sounds(test))
         found |= {f"wrong_sound_{name}": wrong[name] for name in COLLAGE}
-        found["trivial_ciou"] = trivial(test, classes)["ciou@0.3"]
-        found["ciou_ahead_of_trivial"] = found["ciou"] - found["trivial_ciou"]
+        found["trivial_ciou@0.3"] = trivial(test, classes)["ciou@0.3"]
+        found["ciou_ahead_of_trivial"] = found["ciou@0.3"] - found["trivial_ciou@0.3"]
         values |= {f"{where}_collage_{name}": value for name, value in found.items()}
     return values
 
@@ -131,8 +131,7 @@ def _referrer(bank: MediaBank, scale: str, seed: int, device: str) -> Callable[[
 def _shared_banks() -> tuple[MediaBank, MediaBank]:
     """The classes of `lessons.SHARED`; the test of the second bank hears those from elsewhere."""
     foreign = [item for item in elsewhere.read(known=SHARED) if item.sounds]
-    home = MediaBank(photographs(), skip_bad=True, only=SHARED)
-    return home, MediaBank(photographs(), skip_bad=True, only=SHARED, test_sounds=foreign)
+    return shared_bank(photographs()), shared_bank(photographs(), foreign)
 
 
 def _first_stage(

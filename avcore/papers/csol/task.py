@@ -21,11 +21,12 @@ from torch import Tensor
 from avcore.class_aware import evaluation, videos
 from avcore.class_aware.network import FILTERS, SEEN, SmallLocaliser
 from avcore.class_aware.phases import (
+    CONFIG,
+    STAGE_ONE,
     Classes,
     Correspondence,
     begin_classes,
     learn_stage_one,
-    stage_one_phases,
 )
 from avcore.class_aware.solos import Heard, solo_loss
 from avcore.class_aware.videos import Videos
@@ -162,16 +163,8 @@ def evaluate(model: Any, loader: dict[str, Any]) -> dict[str, float]:
     }
 
 
-CONFIG = TrainConfig(
-    batch_size=64,
-    learning_rate=2e-3,
-    weight_decay=1e-3,
-    warmup=30,
-    clip_norm=1.0,
-    checkpoint_every=200,
-)
 PHASES = (
-    *stage_one_phases(CONFIG, (2000, 1000)),
+    *STAGE_ONE,
     Phase(replace(CONFIG, steps=1500, learning_rate=1e-3), Mixtures(), "mixtures", 0, "mixtures"),
 )
 PUBLISHED = TrainConfig(batch_size=32, learning_rate=1e-4, weight_decay=1e-4, schedule="constant")

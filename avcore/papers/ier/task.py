@@ -15,10 +15,11 @@ from typing import Any
 from avcore.class_aware import evaluation as shared
 from avcore.class_aware import videos
 from avcore.class_aware.phases import (
+    CONFIG,
+    STAGE_ONE,
     Correspondence,
     begin_classes,
     learn_stage_one,
-    stage_one_phases,
 )
 from avcore.class_aware.solos import Heard, nearest, solo_loss
 from avcore.class_aware.videos import Videos
@@ -36,7 +37,7 @@ from avcore.papers.ier.training import (
     sound_prototypes,
 )
 from avcore.support import AvcoreError
-from avcore.training import Parts, Phase, Preset, Task, TrainConfig, seeded
+from avcore.training import Parts, Phase, Preset, Task, seeded
 
 GAPS = (0.0, 20.0)  # dB between two solos that are to be named
 
@@ -136,17 +137,9 @@ def evaluate(model: Learner, loader: dict[str, Any]) -> dict[str, float]:
     }
 
 
-CONFIG = TrainConfig(
-    batch_size=64,
-    learning_rate=2e-3,
-    weight_decay=1e-3,
-    warmup=30,
-    clip_norm=1.0,
-    checkpoint_every=200,
-)
 NAMING = replace(CONFIG, steps=2000, learning_rate=1e-3)
 PHASES = (
-    *stage_one_phases(CONFIG, (2000, 1000)),
+    *STAGE_ONE,
     Phase(NAMING, Curriculum(), "identifier", part="solos"),
     Phase(replace(CONFIG, steps=600, learning_rate=3e-4), Referring(), "referrer", 0, "mixtures"),
 )
