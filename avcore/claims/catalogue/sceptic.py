@@ -14,6 +14,7 @@ AREA = 0.25  # a quarter of the true area
 SHARE = 0.05  # of an average precision
 POINTS = 0.1  # a tenth of the scenes
 FRESH = 100  # the first seed
+AT_HOME = "home_pointing"  # a network that knows its own recordings may still fail with others
 LOCALISERS = ("correspondence", "AVS", "DenseAV")
 
 
@@ -72,8 +73,13 @@ N3_PHOTOGRAPHS = replace(
 )
 
 
-def of_localisers(claim: Claim, letters: tuple[str, str, str]) -> list[Claim]:
-    """A claim on each localiser, whose name stands for the braces of its sentence."""
+def of_localisers(
+    claim: Claim, letters: tuple[str, str, str], learned: str = "pointing"
+) -> list[Claim]:
+    """A claim on each localiser, whose name stands for the braces of its sentence.
+
+    It is judged where `learned` is above the pointing with a wrong sound.
+    """
     return [
         replace(
             claim,
@@ -81,7 +87,7 @@ def of_localisers(claim: Claim, letters: tuple[str, str, str]) -> list[Claim]:
             sentence=claim.sentence.format(localiser),
             treatment=replace(claim.treatment, variant=localiser),
             baseline=replace(claim.baseline, variant=localiser),
-            gates=(Gate(localiser, "pointing", above="wrong_sound_pointing"),),
+            gates=(Gate(localiser, learned, above="wrong_sound_pointing"),),
         )
         for letter, localiser in zip(letters, LOCALISERS, strict=True)
     ]
@@ -108,7 +114,7 @@ N4 = Claim(
 CLAIMS = (
     *of_localisers(N1, ("", "b", "c")),
     *of_localisers(N2, ("", "b", "c")),
-    *of_localisers(N3, ("", "b", "c")),
-    *of_localisers(N3_PHOTOGRAPHS, ("d", "e", "f")),
+    *of_localisers(N3, ("", "b", "c"), AT_HOME),
+    *of_localisers(N3_PHOTOGRAPHS, ("d", "e", "f"), AT_HOME),
     N4,
 )
