@@ -14,6 +14,7 @@ from avcore.claims import (
     load_record,
     load_records,
     recorded,
+    recorded_differences,
     recorded_values,
     registry,
 )
@@ -364,3 +365,6 @@ def test_recorded_values_are_those_of_current_runs_in_the_order_of_the_seeds():
     assert recorded_values({"stale": "", "runs": runs}, "a", "iou") == [0.1, 0.2]
     assert recorded_values({"stale": "why", "runs": runs}, "a", "iou") == []
     assert recorded_values(None, "a", "iou") == []
+    assert recorded_differences({"stale": "", "differences": [0.1, -0.2]}) == [0.1, -0.2]
+    assert recorded_differences({"stale": "why", "differences": [0.1]}) == []
+    assert recorded_differences(None) == []

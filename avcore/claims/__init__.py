@@ -13,6 +13,7 @@ from avcore.claims.record import (
     load_records,
     record_path,
     recorded,
+    recorded_differences,
     recorded_values,
     results_folder,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "p_value",
     "record_path",
     "recorded",
+    "recorded_differences",
     "recorded_values",
     "registry",
     "reproduce",

@@ -58,6 +58,11 @@ def recorded_values(record: Record | None, variant: str, metric: str) -> list[fl
     ]
 
 
+def recorded_differences(record: Record | None) -> list[float]:
+    """Treatment minus baseline, one per seed; none of a record that is missing or stale."""
+    return list(record["differences"]) if record and not record["stale"] else []
+
+
 def load_records(
     scale: str,
     results_dir: str | Path | None = None,
