@@ -790,18 +790,26 @@ def test_a_verdict_leads_with_the_numbers():
     record = {
         "id": "X1", "seeds": [1, 2], "planned": 2, "verdict": "reproduced", "confidence": 0.95,
         "treatment_values": [0.8, 0.9], "baseline_values": [0.5, 0.6], "mean_difference": 0.3,
-        "interval": [0.2, 0.4], "gates_failed": [],
+        "interval": [0.2, 0.4], "gates_failed": [], "direction": "higher", "effect": 0.1,
+        "treatment": {"metric": "miou"}, "baseline": {"metric": "miou"},
     }  # fmt: skip
     said = str(viz.verdict(record, reproduced="So it is.", contradicted="Not so."))
     assert said == (
-        "Claim X1: 0.85 against 0.55, a mean difference of +0.3 (95% interval +0.2 to +0.4, "
-        "2 seeds): **reproduced**. So it is."
+        "Claim X1, mean IoU: 0.85 against 0.55, a mean difference of +0.3 (95% interval +0.2 to "
+        "+0.4, 2 seeds): **reproduced**. So it is."
     )
+    rivals = str(viz.verdict({**record, "baseline": {"metric": "area"}}))
+    assert rivals.startswith("Claim X1: 0.85 (mean IoU) against 0.55 (area marked), a mean")
+    alike = str(viz.verdict({**record, "direction": "equal"}))
+    assert "2 seeds, within ±0.1?)" in alike
     narrow = {**record, "baseline_values": [-3, -3], "mean_difference": 10.94}
     told = str(viz.verdict({**narrow, "interval": [10.66, 11.23]}))
     assert "against −3, a mean difference of +10.9 (95% interval +10.7 to +11.2," in told
-    gone = {**record, "verdict": "not testable here", "gates_failed": ["a of b"]}
-    assert str(viz.verdict(gone, reproduced="So it is.")).endswith("Not testable here: a of b.")
+    gate = "CSOL: realistic: wrong_sound_pointing above 0.5"
+    gone = {**record, "verdict": "not testable here", "gates_failed": [gate]}
+    assert str(viz.verdict(gone, reproduced="So it is.")).endswith(
+        "Not testable here: CSOL: realistic: pointing, wrong sound above 0.5."
+    )
     few = {**record, "verdict": "not judged", "interval": None, "seeds": [1]}
     assert "(1 seed). Not judged" in str(viz.verdict(few, otherwise="Wait."))
     assert str(viz.verdict(None, otherwise="Wait.")).endswith("yet. Wait.")

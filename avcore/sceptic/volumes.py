@@ -1,7 +1,7 @@
 """CSOL and IEr on the same scenes: who finds the quieter of two sources? Claim I1b.
 
 Both start from the same stage one, see the same mixtures of unequal volumes, and take as many
-steps: IEr's identifier and referrer together as many as CSOL's second stage.
+steps in batches of one size: IEr's identifier and referrer together as many as CSOL's second stage.
 """
 
 from __future__ import annotations
@@ -70,6 +70,10 @@ def _trained(method: str, seed: int, scale: str, device: str):
         model = Referrer(first.model, teach("steps", first, solos, identifying), entries)
         refer(model, mixtures, solos, referring)
         return model
-    steps = identifying.steps + referring.steps
-    config = replace(second_config(scale, seed, device), steps=steps, progress=False)
+    config = replace(
+        second_config(scale, seed, device),
+        steps=identifying.steps + referring.steps,
+        batch_size=referring.batch_size,
+        progress=False,
+    )
     return stage_two(first.model, entries, mixtures, config)[0]

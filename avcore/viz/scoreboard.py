@@ -9,7 +9,7 @@ from typing import Any
 from avcore.support import AvcoreError
 from avcore.viz.forest import forest
 from avcore.viz.tables import number, span, table
-from avcore.viz.terms import term
+from avcore.viz.terms import in_terms, term
 from avcore.viz.view import Html, output, text
 
 Record = Mapping[str, Any]
@@ -220,7 +220,7 @@ def _beside(record: Record) -> str:
     """What a reader must know beside the verdict."""
     notes = [record.get("stale") or ""]
     if record["verdict"] == "not testable here":
-        notes += [f"Gate: {gate}." for gate in record.get("gates_failed", ())]
+        notes += [f"Gate: {in_terms(gate)}." for gate in record.get("gates_failed", ())]
     if (record.get("holm") or {}).get("survives") is False:
         notes.append("It does not survive Holm’s correction.")
     return " ".join(filter(None, notes))
@@ -261,7 +261,9 @@ def _facts(record: Record) -> dict[str, str]:
         "Counts from": number(effect) if effect else "",
         "Difference": _difference(record),
         "Tests": _tests(record),
-        "Gates": text("; ".join(f"failed: {gate}" for gate in record.get("gates_failed") or ())),
+        "Gates": text(
+            "; ".join(f"failed: {in_terms(gate)}" for gate in record.get("gates_failed") or ())
+        ),
         "Noise": _noise(record),
         "Paper": _reported(record),
         "Ran": _ran(record),

@@ -1,4 +1,4 @@
-"""What the measures of the claims are called in a table."""
+"""What the measures of the claims are called in tables and sentences."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ TERMS = {
     "nsa": "NSA",
     "off_screen": "false activation, off screen",
     "one_class": "pointing, one class",
+    "other_voice": "gain in SI-SDR where the voices differ, dB,",
     "plateau": "share of the training on the plateau",
     "pred_dis": "Pred.Dis",
     "quiet@10": "quieter source found, 10 dB",
@@ -48,3 +49,9 @@ TERMS = {
 def term(metric: str) -> str:
     """The standard term for a value of a run; its own name where that is one."""
     return TERMS.get(metric, metric)
+
+
+def in_terms(gate: str) -> str:
+    """A failed gate of a record, "variant: metric above …", with the standard terms."""
+    variant, colon, condition = gate.rpartition(": ")
+    return variant + colon + " ".join(map(term, condition.split(" ")))

@@ -10,7 +10,7 @@ from typing import Any
 
 from avcore.nn import pretrained
 from avcore.support import choose
-from avcore.viz.terms import term
+from avcore.viz.terms import in_terms, term
 from avcore.viz.view import View, significant, text
 
 
@@ -75,21 +75,30 @@ def _lead(record: Mapping[str, Any] | None) -> str:
     if not count:
         return f"Claim {name}: nothing is recorded on this version of the experiment yet."
     ours, theirs = fmean(record["treatment_values"]), fmean(record["baseline_values"])
-    told = f"Claim {name}: {significant(ours, 3)} against {significant(theirs, 3)}, "
+    told = f"{_sides(record, significant(ours, 3), significant(theirs, 3))}, "
     bounds = record.get("interval") or ()
     # two digits, or three where a narrow interval would look like one number
     digits = 3 if len({significant(bound, 2) for bound in bounds}) == 1 else 2
     told += f"a mean difference of {significant(record['mean_difference'], digits, '+')}"
     if bounds:
         low, high = (significant(bound, digits, "+") for bound in bounds)
-        told += f" ({record['confidence']:.0%} interval {low} to {high}, {count} seeds)"
+        told += f" ({record['confidence']:.0%} interval {low} to {high}, {count} seeds"
+        told += f", within ±{record['effect']:g}?)" if record["direction"] == "equal" else ")"
     else:
         told += f" ({count} seed{'' if count == 1 else 's'})"
     if judged == "not testable here":
-        return f"{told}. Not testable here: {'; '.join(record['gates_failed'])}."
+        return f"{told}. Not testable here: {'; '.join(map(in_terms, record['gates_failed']))}."
     if judged == "not judged":
         return f"{told}. Not judged: {record['planned']} seeds were planned."
     return f"{told}: **{judged}**."
+
+
+def _sides(record: Mapping[str, Any], ours: str, theirs: str) -> str:
+    """The means of both sides, with what they measure."""
+    one, other = (term(record[side]["metric"]) for side in ("treatment", "baseline"))
+    if one == other:
+        return f"Claim {record['id']}, {one}: {ours} against {theirs}"
+    return f"Claim {record['id']}: {ours} ({one}) against {theirs} ({other})"
 
 
 def outcome(comparison: Any, *, more: str, less: str, equal: str) -> Words:

@@ -21,6 +21,9 @@ FAILED_LINE = re.compile(r"Cell In\s*\[\d+\], line (\d+)|^-+> (\d+) ", re.MULTIL
 CONTEXT_LINES = 2
 MESSAGE_LINES = 4
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# With glibc, memory of large tensors is kept and used again; by default each of them gets new pages
+# from the system and gives them back, which took a quarter of the time of the eye's features.
+MEMORY_VARIABLES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 
 
 class ChapterError(AvcoreError):
@@ -101,7 +104,7 @@ def _environment(threads: int):
     """Variables that the notebook's process inherits, put back afterwards."""
     before = dict(os.environ)
     os.environ["AVCORE_STATIC"] = "1"
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)) | MEMORY_VARIABLES)
     try:
         yield
     finally:

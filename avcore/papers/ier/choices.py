@@ -80,7 +80,8 @@ CHOICES = (
     ),
     Choice(
         "thresholds of the five masks",
-        "0.3, 0.3 of the batch's maximum, half of the picture's, three times the batch's mean",
+        "0.3, 0.3 of the batch's maximum, half of the picture's, three times the batch's mean; "
+        "the map's mean has none",
         "no values are given, and a mask is only as good as its threshold",
         "0.1 to 0.7 of each: these told best what is in view from what is off screen",
     ),
