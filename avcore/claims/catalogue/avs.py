@@ -47,7 +47,7 @@ A1 = Claim(
 A2 = Claim(
     id="A2",
     paper=AVS,
-    sentence="TPAVI brings the sound in better than adding it to every pixel does: objects that "
+    sentence="TPAVI brings the sound in better than adding it to every pixel does, where objects "
     "travel, come and go, and sound whenever they are in view.",
     experiment=SEGMENT,
     treatment=Side("MS3, TPAVI", "miou"),
@@ -64,7 +64,7 @@ A2 = Claim(
 # with pauses is the question), the paper's figures, and what to know.
 WORLDS: dict[str, tuple[str, str, tuple[str, ...], tuple[Reported, ...], str]] = {
     "A2b": (
-        "the same scenes, in which sources also pause",
+        "where sources also pause",
         "MS3 with pauses",
         ("addition",),
         (),
@@ -72,14 +72,14 @@ WORLDS: dict[str, tuple[str, str, tuple[str, ...], tuple[Reported, ...], str]] =
         "up all seconds before it looks.",
     ),
     "A2c": (
-        "objects that stand still and sound all the time",
+        "where objects stand still and sound all the time",
         "MS3 still",
         ("TPAVI", "addition"),
         (),
         "The frames of a clip look alike and have the same answer, so nothing depends on when.",
     ),
     "A2d": (
-        "objects that stand still and pause",
+        "where objects stand still and pause",
         "MS3 still with pauses",
         ("addition",),
         (),
@@ -87,7 +87,7 @@ WORLDS: dict[str, tuple[str, str, tuple[str, ...], tuple[Reported, ...], str]] =
         "looks and cannot tell these frames apart; addition can.",
     ),
     "A2e": (
-        "a single source",
+        "with a single source",
         "S4",
         ("TPAVI", "addition"),
         (Reported("TPAVI minus addition on S4", 1.09, "points", TABLE),),
@@ -98,7 +98,7 @@ A2_OTHERS = tuple(
     replace(
         A2,
         id=claim_id,
-        sentence=f"TPAVI brings the sound in better than adding it to every pixel does: {scenes}.",
+        sentence=f"TPAVI brings the sound in better than adding it to every pixel does, {scenes}.",
         treatment=Side(f"{setting}, TPAVI", "miou"),
         baseline=Side(f"{setting}, addition", "miou"),
         gates=listens(*(f"{setting}, {fusion}" for fusion in able)),

@@ -60,8 +60,8 @@ D1_OTHERS = tuple(
 D2 = Claim(
     id="D2",
     paper=DENSEAV,
-    sentence="Good retrieval does not imply localisation: global features retrieve further ahead "
-    "of where they point than dense features do.",
+    sentence="Good retrieval does not imply localisation: with global features retrieval is "
+    "further ahead of pointing than with dense features.",
     experiment=SOUNDS,
     treatment=Side("global features", "ahead"),
     baseline=Side(MISA, "ahead"),

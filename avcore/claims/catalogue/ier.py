@@ -46,8 +46,8 @@ I1B = Claim(
     explanation="Found (the peak of its class's map lies on it and above those of both silent "
     "objects) {treatment.mean:.2f} against {baseline.mean:.2f}; the louder source "
     "{treatment_run[loud@10].mean:.2f} and {baseline_run[loud@10].mean:.2f}. Both start from the "
-    "same stage one and take as many steps, in batches of one size, on the same scenes. What never "
-    "listens gets a third.",
+    "same stage one and take as many steps, in batches of one size, on the same scenes. "
+    "A guess that never listens finds a third.",
 )
 I2 = replace(
     I1,

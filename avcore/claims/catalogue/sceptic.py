@@ -39,7 +39,8 @@ N1 = Claim(
 N2 = replace(
     N1,
     id="N2",
-    sentence="More than half of the average precision of {} is reached without listening.",
+    sentence="The map of {}, averaged over the sounds of other scenes, keeps more than half of its "
+    "average precision.",
     treatment=Side("", "unheard_share"),
     baseline=Side("", "half"),
     direction="higher",
