@@ -154,6 +154,7 @@ def test_one_seed_is_run_again_with_other_threads(tmp_path):
     assert len(calls) == 11 and calls[-1] == ("good", 0, other)
     assert record["repeat"]["values"]["iou"] == pytest.approx(1 + 0.001 * other)
     assert record["noise"]["seed"] == 0 and record["noise"]["threads"] == [usual, other]
+    assert len(record["noise"]["hardware"]) == 2
     assert record["noise"]["spread"] == pytest.approx(0.001 * abs(usual - other))
     assert torch.get_num_threads() == usual and len(record["runs"]) == 10
     run(tmp_path, 5, one=one), run(tmp_path, 5, one=claim(id="T2", experiment=noisy))

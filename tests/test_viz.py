@@ -644,14 +644,17 @@ def test_claim_card_tells_what_stands_beside_the_verdict() -> None:
     page = made(viz.claim_card(record(
         [0.1, 0.3], "reproduced", kind="ours", effect=0.02, p_value=0.01, stale="Of old runs.",
         holm={"p_value": 0.12, "claims": 12, "survives": False}, gates_failed=["max: IoU above 1"],
-        noise={"seed": 4, "threads": [2, 1], "values": [0.5, 0.53], "spread": 0.03},
+        noise={"seed": 4, "threads": [2, 1], "values": [0.5, 0.53], "spread": 0.03,
+               "hardware": ["one", "another"]},
         baseline={"variant": "max", "metric": "area"},
         superseded=[{"verdict": "contradicted", "seeds": [0, 1], "commit": EVIL}],
     )))  # fmt: skip
     words = " ".join(" ".join(parts) for parts in page.text.values())
     for expected in ("ours", "max, IoU against max, area", "0.02", "t test p = 0.01", "over 12",
                      "p = 0.12: the verdict does not survive", "failed: max: IoU above 1",
-                     "0.03 between two runs of seed 4, with 2 and with 1 threads", "Of old runs.",
+                     "0.03 between two runs of seed 4, with 2 and with 1 threads, on different "
+                     "computers",
+                     "Of old runs.",
                      "contradicted on seeds 0, 1"):  # fmt: skip
         assert expected in words, expected
 

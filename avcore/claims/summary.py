@@ -78,7 +78,7 @@ def summarise(
 
 
 def noise(claim: Claim, runs: Sequence[Run], repeat: Run | None) -> dict[str, Any] | None:
-    """How far the treatment's metric moved when one seed was run with other threads."""
+    """How far the treatment's metric moved when one seed was run again, with other threads."""
     side = claim.treatment
     for first in runs if repeat else ():
         if (first["variant"], first["seed"]) == (side.variant, repeat["seed"]):
@@ -86,6 +86,7 @@ def noise(claim: Claim, runs: Sequence[Run], repeat: Run | None) -> dict[str, An
             return {
                 "seed": repeat["seed"],
                 "threads": [first["threads"], repeat["threads"]],
+                "hardware": [first["hardware"], repeat["hardware"]],
                 "values": [once, again],
                 "spread": abs(once - again),
             }

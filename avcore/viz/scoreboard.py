@@ -305,7 +305,8 @@ def _noise(record: Record) -> str:
         return ""
     once, again = noise["threads"]
     seed, spread = noise["seed"], number(noise["spread"])
-    return f"{spread} between two runs of seed {seed}, with {once} and with {again} threads"
+    where = ", on different computers" if len(set(noise["hardware"])) > 1 else ""
+    return f"{spread} between two runs of seed {seed}, with {once} and with {again} threads{where}"
 
 
 def _earlier(superseded: Record) -> str:

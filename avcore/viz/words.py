@@ -119,7 +119,7 @@ def outcome(comparison: Any, *, more: str, less: str, equal: str) -> Words:
 
 
 def repeated(record: Mapping[str, Any] | None) -> Words:
-    """How one seed of a claim scored in two runs that differ in the number of threads alone.
+    """How one seed of a claim scored in two runs with different numbers of threads.
 
     `record` is as `avcore.claims.recorded` gives it, or None.
     """
