@@ -31,7 +31,7 @@ TERMS = {
     "nsa": "NSA",
     "off_screen": "false activation, off screen",
     "one_class": "pointing, one class",
-    "other_voice": "gain in SI-SDR where the voices differ, dB,",
+    "other_voice": "gain in SI-SDR where the voices differ",
     "plateau": "share of the training on the plateau",
     "pred_dis": "Pred.Dis",
     "quiet@10": "quieter source found, 10 dB",
