@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from avcore import metrics
 from avcore.data.media.folder import MediaClass
@@ -14,7 +15,7 @@ from avcore.sceptic import elsewhere, negatives, volumes, words
 from avcore.sceptic.localisers import LOCALISERS
 from avcore.sceptic.volumes import METHODS
 from avcore.stage import SceneBatch, Stage, render
-from avcore.support import AvcoreError
+from avcore.support import AvcoreError, MediaError
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +120,36 @@ def test_augmentation_keeps_shape_and_changes_every_utterance():
         once, again = words.augmented(mel), words.augmented(mel)
     assert once.shape == mel.shape and once.isfinite().all()
     assert (once != again).flatten(1).any(1).all()
+
+
+def test_a_microphone_that_filters_every_frame_alike_is_not_heard():
+    mel = torch.randn(3, 64, 151).cumsum(2) / 8
+    response = torch.randn(3, 64, 1)
+    response -= response.mean(1, keepdim=True)
+    torch.testing.assert_close(words.normalised(mel + response), words.normalised(mel))
+
+
+def test_frames_of_silence_do_not_move_the_mean():
+    mel = torch.randn(1, 64, 80)
+    padded = functional.pad(mel, (0, 71), value=-15.0)
+    torch.testing.assert_close(words.normalised(padded)[..., :80], words.normalised(mel))
+
+
+def test_every_speaker_of_the_synthesiser_is_another():
+    speakers = [words.speaker(number) for number in range(words.SPEAKERS)]
+    assert len({who.voice for who in speakers}) == words.SPEAKERS
+    assert words.speaker(7) == words.speaker(7)
+
+
+def test_words_are_said_once_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("AVCORE_CACHE", str(tmp_path))
+    try:
+        said = words.synthetic(["lion", "owl"], 3)
+    except MediaError as error:
+        pytest.skip(str(error))
+    assert said.mel.shape == (6, 64, 151) and said.label.tolist() == [0, 0, 0, 1, 1, 1]
+    monkeypatch.setattr(words, "say_all", None)
+    assert torch.equal(words.synthetic(["lion", "owl"], 3).mel, said.mel)
 
 
 def test_words_are_learned_from_utterances():

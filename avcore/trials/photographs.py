@@ -113,7 +113,7 @@ def photograph_dictionary_trial(
 def people_trial(scale: str, seed: int = 0, device: str = "auto") -> dict[str, float]:
     """People's English words, named by a network that learned from a synthesiser alone.
 
-    Raises `MediaError` where the recordings or the synthetic words are not in the cache.
+    Raises `MediaError` where the recordings are not in the cache or no synthesiser is installed.
     """
     values = word_experiment("augmented", seed, scale, device)
     return {f"people_words_{name}": value for name, value in values.items()}
