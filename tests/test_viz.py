@@ -884,7 +884,8 @@ def test_a_summary_gives_each_verdict_its_turn_and_a_claim_one_line():
         named("A5", "reproduced", 0.9, kind="ours"),
     )}  # fmt: skip
     said = viz.claim_summary(records, lines=3).html()
-    assert "Of the papers’ claims 4 are judged: 3 reproduced, 1 contradicted; of our own" in said
+    counted = "Of the papers’ claims, counted with their variants, 4 are judged: 3 reproduced, "
+    assert counted + "1 contradicted; of our own" in said
     assert "of our own 1: 1 reproduced. Among them" in said
     shown = re.findall(r"<span>(A\w+) says", said)
     assert shown == ["A2", "A1", "A3"]

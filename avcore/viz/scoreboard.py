@@ -24,7 +24,7 @@ ICONS = {
 }
 VERDICTS = tuple(ICONS)[:-1]  # those of claims that are judged
 KINDS = {
-    "paper": "Of the papers’ claims {} are judged",
+    "paper": "Of the papers’ claims, counted with their variants, {} are judged",
     "ours": "of our own {}",
     "by construction": "of those that are true by construction {}",
 }
@@ -312,16 +312,20 @@ def _noise(record: Record) -> str:
 def _earlier(superseded: Record) -> str:
     """A verdict that earlier code or an earlier design led to."""
     seeds = ", ".join(map(str, superseded["seeds"]))
-    commit = str(superseded.get("commit") or "")[:12]
     return text(
-        f"{superseded['verdict']} on seeds {seeds}" + (f", commit {commit}" if commit else "")
+        ", ".join(filter(None, [f"{superseded['verdict']} on seeds {seeds}", _commits(superseded)]))
     )
+
+
+def _commits(record: Record) -> str:
+    """Of which code the runs are."""
+    short = [each[:10] for each in str(record.get("commit") or "").split("; ") if each]
+    return f"commit{'s' * (len(short) > 1)} {', '.join(short)}" if short else ""
 
 
 def _ran(record: Record) -> str:
     scale = f"{record['scale']} scale" if record.get("scale") else ""
     seeds = f"seeds {', '.join(map(str, record['seeds']))}" if record["seeds"] else ""
     seconds = f"{record['seconds']:.0f} s" if record.get("seconds") is not None else ""
-    commit = str(record["commit"])[:10] if record.get("commit") else ""
     hardware = record.get("hardware") or record.get("device") or ""
-    return text(" · ".join(filter(None, [scale, seeds, hardware, seconds, commit])))
+    return text(" · ".join(filter(None, [scale, seeds, hardware, seconds, _commits(record)])))

@@ -69,7 +69,8 @@ N3_PHOTOGRAPHS = replace(
     treatment=Side("", "half_right"),
     baseline=Side("", "wrong_sound_half_right"),
     explanation="The peak lies in the photograph of the animal heard in {treatment.mean:.0%} of "
-    "the pairs, with the sound of the other animal in {baseline.mean:.0%}. There are "
+    "the pairs, one half by guessing. With the sound of the other animal it lies in the first "
+    "animal's photograph in {baseline.mean:.0%}, the rest. There are "
     "{treatment_run[photographs].mean:.0f} photographs.",
 )
 
