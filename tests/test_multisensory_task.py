@@ -290,8 +290,12 @@ def test_a_start_of_something_else_is_refused(trained, tmp_path):
 def test_what_learned_nothing_is_not_scored(roots, trained):
     start = {"start": best_path(trained["shift"][1])}
     given = {"size": 16, **OWN["ucf101"], **start}
-    with pytest.raises(AvcoreError, match="has learned no classes; give a checkpoint"):
+    with pytest.raises(AvcoreError, match="ucf101 has no trained network: give a checkpoint"):
         evaluate_task(TASK, "ucf101", roots["ucf101"], "test", given, device="cpu")
+    run = configure(TASK, "ucf101", given)
+    data = read(run.data, roots["ucf101"], "test", Reading())
+    with pytest.raises(AvcoreError, match="has learned no classes; give a checkpoint"):
+        task.evaluate(build(run.network), Ordered(data, 2))
     found = evaluate_task(TASK, "shift", roots["shift"], "val", {"size": 16, **start}, device="cpu")
     assert found["accuracy"] == pytest.approx(read_best(trained["shift"][1])["scores"]["accuracy"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -37,12 +38,15 @@ pytest.importorskip("lightning_fabric")
 class Network:
     width: int = 3
     weights: Path | None = None
+    backbone: Path | None = None  # brings a part alone
 
 
 @dataclass(frozen=True)
 class Points:
     count: int = 12
     noise: float = 0.0
+    names: tuple[str, ...] = ()
+    span: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ FAKE = Task(
     evaluate,
     best="closeness",
     batch=5,
+    trained=lambda network: ("weights",),
 )
 
 
@@ -133,6 +138,10 @@ def test_steps_take_the_place_of_epochs():
         ("absolute", "No", False),
         ("steps_of", "1, 2", (1, 2)),
         ("steps_of", "(3,)", (3,)),
+        ("span", "(0.5, 2)", (0.5, 2.0)),
+        ("names", 'dog, "railroad car, train wagon"', ("dog", "railroad car, train wagon")),
+        ("names", "(clock) tick,dog (far)", ("(clock) tick", "dog (far)")),
+        ("names", "", ()),
         ("weights", "a/b.pt", Path("a/b.pt")),
         ("weights", "none", None),
         ("seed", "-0", 0),
@@ -158,9 +167,12 @@ def test_text_is_read_as_the_type_of_its_key(key, text, value):
         ({"clip_norm": "x"}, "clip_norm wants a number or none, got 'x'"),
         ({"absolute": "1"}, "absolute wants true or false, got '1'"),
         ({"steps_of": "1;2"}, "steps_of wants a whole number or several with commas, got '1;2'"),
+        ({"names": '"dog'}, "names wants a word or several with commas, got '\"dog'"),
+        ({"span": "0.5"}, "span wants 2 values with commas, each a number, got '0.5'"),
+        ({"span": (1, 2, 3)}, r"span wants 2 values .*, got \(1, 2, 3\)"),
         ({"weights": 3}, "weights wants a path or none, got 3"),
         ({"schedule": 3}, "schedule wants a word, got 3"),
-        ({"depth": 3}, "unknown key 'depth'; choose one of count, noise, width, weights, epochs,"),
+        ({"depth": 3}, "unknown key 'depth'; choose one of count, noise, names, span, width, "),
         ({"third.steps": 3}, r"unknown key 'third.steps'; choose one of .*first.steps"),
     ],
 )
@@ -259,13 +271,42 @@ def test_a_file_of_weights_is_known_by_what_is_in_it(tmp_path):
 
 
 def test_what_is_scored_must_be_trained(tmp_path):
-    with pytest.raises(AvcoreError, match=r"plain has no trained network: .*weights=FILE"):
-        evaluate_task(FAKE, "plain")
+    for settings in ({}, {"backbone": tmp_path / "a.pt"}):
+        with pytest.raises(AvcoreError, match=r"no trained network: .* with weights=FILE$"):
+            evaluate_task(FAKE, "plain", settings=settings)
     torch.save(nn.Linear(3, 1).state_dict(), tmp_path / "a.pt")
     found = evaluate_task(FAKE, "plain", settings={"weights": tmp_path / "a.pt"}, device="cpu")
     assert found["batches"] == 3
     with pytest.raises(CheckpointError, match="there is no checkpoint at"):
         evaluate_task(FAKE, tmp_path / "none.pt")
+
+
+def test_a_path_is_a_file_even_if_a_preset_has_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train_task(FAKE, "plain", None, {"checkpoint": "plain"})
+    assert evaluate_task(FAKE, Path("plain"), device="cpu")["batches"] == 3
+    with pytest.raises(AvcoreError, match="the preset plain has no trained network"):
+        evaluate_task(FAKE, "plain")
+
+
+@pytest.mark.parametrize(
+    ("paper", "preset", "files"),
+    [
+        ("avs", "s4-resnet50", {"official", "start"}),
+        ("denseav", "published", {"official"}),
+        ("csol", "published", set()),
+        ("ier", "music", set()),
+        ("multisensory", "shift", {"start"}),
+        ("multisensory", "voxceleb", set()),
+    ],
+)
+def test_only_files_of_whole_networks_count_as_trained(paper, preset, files):
+    task = find_task(paper)
+    network = task.presets[preset].network
+    assert set(task.trained(network)) == files <= {part.name for part in fields(network)}
+    with pytest.raises(AvcoreError, match=f"{preset} has no trained network") as caught:
+        evaluate_task(task, preset)
+    assert set(re.findall(r"(\w+)=FILE", str(caught.value))) == files
 
 
 def test_a_checkpoint_of_another_paper_is_refused(tmp_path):

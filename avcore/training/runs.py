@@ -100,7 +100,8 @@ def evaluate_task(
     ----------
     source
         The checkpoint of a training, to which `settings` may give other data; or the name of a
-        preset, to which they give the files of a trained network, such as the authors'.
+        preset, to which they give the files of a trained network, such as the authors'. A `Path`
+        is always a checkpoint.
 
     Raises
     ------
@@ -110,9 +111,9 @@ def evaluate_task(
         When the network or the data cannot be used.
     """
     place, reading = pick_device(device), reading or Reading()
-    if str(source) in task.presets:
-        preset = configure(task, str(source), settings)
-        files = _path_fields(preset.network)
+    if isinstance(source, str) and source in task.presets:
+        preset = configure(task, source, settings)
+        files = task.trained(preset.network)
         if all(getattr(preset.network, name) is None for name in files):
             by_file = f", or the file of one with {' or '.join(f'{n}=FILE' for n in files)}"
             raise AvcoreError(

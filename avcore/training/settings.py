@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -73,7 +75,7 @@ def read(key: str, value: Any, kind: Any) -> Any:
     for option in sorted(options, key=lambda option: option is not type(None)):
         try:
             return _as(value, option)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, csv.Error):
             continue
     wanted = " or ".join(_describe(option) for option in options)
     raise AvcoreError(f"{key} wants {wanted}, got {value!r}")
@@ -94,9 +96,18 @@ def _as(value: Any, kind: Any) -> Any:
     if kind is Path:
         return Path(value)
     if get_origin(kind) is tuple:
-        parts = [part for part in value.strip("()").split(",") if part.strip()] if text else value
-        return tuple(_as(part.strip() if text else part, get_args(kind)[0]) for part in parts)
+        parts, kinds = _split(value) if text else value, get_args(kind)
+        if ... not in kinds and len(parts) != len(kinds):
+            raise ValueError
+        return tuple(_as(part, kinds[0]) for part in parts)
     return _exactly(value, kind)
+
+
+def _split(text: str) -> list[str]:
+    """The values between commas; one pair of brackets may enclose all, and quotes a value."""
+    enclosed = re.fullmatch(r"\(([^()]*)\)", text)
+    row = csv.reader([enclosed[1] if enclosed else text], skipinitialspace=True, strict=True)
+    return [part.strip() for part in next(row) if part.strip()]
 
 
 def _exactly(value: Any, kind: type) -> Any:
@@ -108,5 +119,8 @@ def _exactly(value: Any, kind: type) -> Any:
 def _describe(kind: Any) -> str:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
     if get_origin(kind) is tuple:
-        return f"{names[get_args(kind)[0]]} or several with commas"
+        kinds = get_args(kind)
+        if ... not in kinds:
+            return f"{len(kinds)} values with commas, each {names[kinds[0]]}"
+        return f"{names[kinds[0]]} or several with commas"
     return names.get(kind) or {Path: "a path", type(None): "none"}.get(kind, str(kind))

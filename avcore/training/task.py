@@ -95,6 +95,10 @@ def _as_it_is(preset: Preset, given: Mapping[str, Any]) -> Preset:
 def _nothing(model: nn.Module, recipe: Any) -> None: ...
 
 
+def _no_files(network: Any) -> tuple[str, ...]:
+    return ()
+
+
 def _no_notes(model: nn.Module, data: Any, phase: Phase) -> None: ...
 
 
@@ -130,6 +134,9 @@ class Task:
         is scored whenever its checkpoint is due.
     batch
         Samples in a batch of the evaluation.
+    trained
+        `trained(network)` names the fields of `network` whose file brings a whole trained network.
+        By default none does.
     settle
         `settle(preset, given)` checks a preset whose settings were given, and completes it.
     prepare
@@ -153,6 +160,7 @@ class Task:
     evaluate: Callable[[Any, Any], dict[str, float]]
     best: str
     batch: int = 64
+    trained: Callable[[Any], tuple[str, ...]] = _no_files
     settle: Callable[[Preset, Mapping[str, Any]], Preset] = _as_it_is
     prepare: Callable[[Any, Any], None] = _nothing
     begin: Callable[[Any, Any, Phase], Any] = _no_notes

@@ -97,5 +97,6 @@ TASK = Task(
     evaluate=evaluate,
     best="miou",
     batch=BATCH,
+    trained=lambda network: ("official", "start"),
     settle=settle,
 )

@@ -258,5 +258,6 @@ TASK = Task(
     loss=loss,
     evaluate=evaluate,
     best="mean_recall",
+    trained=lambda network: ("official",),
     prepare=prepare,
 )

@@ -172,6 +172,7 @@ TASK = Task(
     evaluate=evaluate,
     best="score",
     batch=16,
+    trained=lambda network: ("start",) if network.head == "match" else (),
     settle=settle,
     prepare=prepare,
     begin=begin,
