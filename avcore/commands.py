@@ -134,7 +134,7 @@ def reproduce(
     from avcore.claims import reproduce
 
     wanted = None if seeds is None else parse_seeds(seeds)
-    records = reproduce(ids, scale, wanted, results, device, _say)
+    records = reproduce(ids or None, scale, wanted, results, device, _say)
     rows = [
         (r["id"], r["verdict"], _difference(r), r["treatment"]["metric"], len(r["seeds"]))
         for r in records.values()

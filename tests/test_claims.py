@@ -366,6 +366,11 @@ def test_an_explanation_may_name_other_values_of_the_runs(tmp_path):
         claim(explanation="{treatment_run[speed].mean}").explained([{"iou": 1}], [{"iou": 0}])
 
 
+def test_no_ids_are_no_claims(tmp_path):
+    assert engine.reproduce([], "quick", 5, tmp_path, "cpu", claims={"T1": claim()}) == {}
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unknown_claim_is_named():
     with pytest.raises(AvcoreError, match=r"unknown claim 'Z9'; choose one of C7"):
         engine.reproduce(["Z9"])

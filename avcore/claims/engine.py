@@ -80,10 +80,12 @@ def reproduce(
         run; and when some claims failed, after the others have been run and recorded.
     """
     claims = CLAIMS if claims is None else claims
-    chosen = [find_claim(claim_id, claims) for claim_id in dict.fromkeys(ids or claims)]
+    chosen = [
+        find_claim(claim_id, claims) for claim_id in dict.fromkeys(claims if ids is None else ids)
+    ]
     record_path("any", scale)  # an unknown scale is an error
     for claim in chosen:
-        if ids and scale not in claim.scales:
+        if ids is not None and scale not in claim.scales:
             raise AvcoreError(f"claim {claim.id} is run at {', '.join(claim.scales)}, not {scale}")
         _wanted(claim, scale, seeds)
     pick_device(device), _check_committed(scale, results_dir)
