@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 from avcore.commands import Device, Scale, app, show_fraction, show_held_out, typer
-from avcore.support import AvcoreError
 
-SHIPPED = "avcore.papers.multisensory.shipped"
 Source = Annotated[Path, typer.Argument(metavar="VIDEO", help="any encoded video with sound")]
 Out = Annotated[Path, typer.Option(help="the folder that is written into")]
 Checkpoint = Annotated[
-    Path | None, typer.Option(help="a trained network [the small one that ships with avcore]")
+    Path | None,
+    typer.Option(help="a file that `avcore network` wrote [the one that ships with avcore]"),
 ]
 
 
 @app.command()
 def locate(video: Source, out: Out, checkpoint: Checkpoint = None, device: Device = "auto") -> None:
     """Lay over a video a map of where its sound comes from: located.mp4."""
-    from avcore.papers.multisensory.videos import FORM, locate_video
+    from avcore.papers.multisensory import shipped
+    from avcore.papers.multisensory.videos import locate_video
     from avcore.viz.theme import MAP_SCALE, colour_table
 
-    heat, colours = _network("locator", checkpoint, device), colour_table(MAP_SCALE)
-    form = getattr(heat, "form", FORM)
-    _timed(lambda report: locate_video(video, out, heat, colours, form, report), "located")
+    heat, colours = shipped.locator(checkpoint, device), colour_table(MAP_SCALE)
+    _timed(lambda report: locate_video(video, out, heat, colours, heat.form, report), "located")
 
 
 @app.command()
@@ -41,11 +39,11 @@ def separate(
     device: Device = "auto",
 ) -> None:
     """Separate the sound of what is in view from all other: on-screen.mp4 and off-screen.mp4."""
-    from avcore.papers.multisensory.videos import FORM, separate_video
+    from avcore.papers.multisensory import shipped
+    from avcore.papers.multisensory.videos import separate_video
 
-    split = _network("separator", checkpoint, device)
-    form = getattr(split, "form", FORM)
-    _timed(lambda report: separate_video(video, out, split, form, hide, report), "separated")
+    split = shipped.separator(checkpoint, device)
+    _timed(lambda report: separate_video(video, out, split, split.form, hide, report), "separated")
 
 
 @app.command()
@@ -60,20 +58,6 @@ def network(
     from avcore.papers.multisensory.shipped import teach
 
     show_held_out(name, teach(name, out, scale, seed, device))
-
-
-def _network(kind: str, checkpoint: Path | None, device: str) -> Any:
-    """The callable that `avcore.papers.multisensory.shipped` makes of weights.
-
-    It may say as its attribute `form` which `ClipForm` it takes.
-    """
-    try:
-        shipped = importlib.import_module(SHIPPED)
-    except ModuleNotFoundError as error:
-        if error.name != SHIPPED:
-            raise
-        raise AvcoreError(f"no weights of a {kind} ship with this version of avcore") from error
-    return getattr(shipped, kind)(checkpoint, device)
 
 
 def _timed(write: Callable[[Callable[[float], None]], Any], done: str) -> None:

@@ -32,6 +32,7 @@ from avcore.papers.multisensory.clips import (
 )
 from avcore.papers.multisensory.model import EarlyFusion, compand
 from avcore.support import AvcoreError, CheckpointError
+from avcore.training.checkpoint import save_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -423,9 +424,13 @@ def test_the_networks_that_ship_are_small_and_work(name):
 def test_foreign_damaged_and_missing_weights_are_refused(tmp_path):
     shipped.write("locator", EarlyFusion(), tmp_path / "locator")
     (tmp_path / "damaged").write_bytes((tmp_path / "locator").read_bytes()[:5000])
+    (tmp_path / "folder").mkdir()
+    save_checkpoint(EarlyFusion(), tmp_path / "checkpoint")
     for file, message in (
         ("none", "there are no weights of a separator"),
         ("damaged", "is damaged"),
+        ("folder", "not a file that `avcore network` wrote"),
+        ("checkpoint", "not a file that `avcore network` wrote"),
         ("locator", "does not hold a separator of avcore"),
     ):
         with pytest.raises(CheckpointError, match=message):

@@ -3,8 +3,8 @@
 import itertools
 import resource
 import sys
-import types
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from avcore.data.media.video import describe
 from avcore.data.media.video_streams import pictures
 from avcore.data.media.video_writer import CLOCK, sound_rate
 from avcore.data.media.windows import ClipForm, fit, windows
-from avcore.papers.multisensory import videos
+from avcore.papers.multisensory import shipped, videos
 from avcore.papers.multisensory.overlay import Overlay, RunningScale
 from avcore.papers.multisensory.videos import locate_video, separate_video
 from avcore.papers.multisensory.windowed import CrossFade
@@ -494,16 +494,16 @@ def memory() -> float:
 def _shipped(monkeypatch):
     asked = []
 
-    def locator(checkpoint, device):
-        asked.append((checkpoint, device))
-        return left_half
+    def loader(network):
+        def load(checkpoint, device):
+            asked.append((checkpoint, device))
+            return network
 
-    def separator(checkpoint, device):
-        asked.append((checkpoint, device))
-        return identity
+        network.form = FORM
+        return load
 
-    module = types.SimpleNamespace(locator=locator, separator=separator)
-    monkeypatch.setitem(sys.modules, "avcore.papers.multisensory.shipped", module)
+    monkeypatch.setattr(shipped, "locator", loader(partial(left_half)))
+    monkeypatch.setattr(shipped, "separator", loader(partial(identity)))
     return asked
 
 
@@ -522,12 +522,6 @@ def test_the_commands_say_what_they_wrote(_shipped, video, tmp_path, capsys):
 def test_a_mistake_is_one_sentence(_shipped, tmp_path, capsys, command):
     assert cli.main([command, str(tmp_path / "no.mp4"), "--out", str(tmp_path)]) == 3
     assert capsys.readouterr().err == f"avcore: {tmp_path / 'no.mp4'}: there is no such file\n"
-
-
-def test_without_weights_the_commands_say_so(monkeypatch, video, tmp_path, capsys):
-    monkeypatch.setattr("avcore.video_commands.SHIPPED", "avcore.papers.multisensory.nothing")
-    assert cli.main(["locate", str(video), "--out", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith("avcore: no weights of a locator ship with")
 
 
 def test_rates_of_sound_are_those_of_aac():

@@ -27,7 +27,6 @@ WARM_UP = TrainConfig(  # on every fourth frame
     clip_norm=5.0,
 )
 PRETEXT = replace(WARM_UP, steps=650_000, batch_size=5)  # on all frames
-CAM = replace(PRETEXT, steps=25_000)  # with stride_last=False, from the weights of the pretext
 SEPARATION = TrainConfig(
     steps=120_000,
     batch_size=6,  # on each GPU
@@ -37,7 +36,6 @@ SEPARATION = TrainConfig(
     clip_norm=10.0,
 )
 SEPARATION_END = replace(SEPARATION, steps=40_000, learning_rate=1e-5)  # goes on from it
-AUDIO_ONLY = replace(SEPARATION, batch_size=24)  # the U-Net alone, permutation-invariant
 
 
 def momentum(model: nn.Module, config: TrainConfig = PRETEXT) -> torch.optim.SGD:

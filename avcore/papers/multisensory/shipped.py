@@ -113,7 +113,9 @@ def read(name: str, path: str | Path) -> nn.Module:
     except FileNotFoundError:
         raise CheckpointError(f"there are no weights of a {name} at {path}") from None
     except Exception as error:  # damaged files fail in many ways
-        raise CheckpointError(f"{path} is damaged") from error
+        raise CheckpointError(
+            f"{path} is damaged, or not a file that `avcore network` wrote"
+        ) from error
     if said.get("format") != FORMAT or said.get("network") != name:
         raise CheckpointError(f"{path} does not hold a {name} of avcore")
     counters = {k: v for k, v in model.state_dict().items() if k not in _weights(model)}
