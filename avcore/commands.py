@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from avcore import __version__
 from avcore.support import AvcoreError, MediaError, choose, require
 
 typer = require("typer", "cli")
@@ -26,9 +27,28 @@ Workers = Annotated[int, typer.Option(min=0, help="processes that read")]
 Cache = Annotated[
     Path | None, typer.Option(help="where to keep them [$AVCORE_CACHE or ~/.cache/avcore]")
 ]
+OPTIONS = ("checkpoint", "device")  # settings of a training that `--set` does not take
 app = typer.Typer(help="The library of the book Seeing Sound.", **PLAIN)
 data = typer.Typer(help="Photographs, recordings and data sets.", **PLAIN)
 app.add_typer(data, name="data")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"avcore {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="print the version and exit"
+        ),
+    ] = False,
+) -> None:
+    """What can be asked without a command."""
 
 
 @app.command()
@@ -214,8 +234,7 @@ def train(
     from avcore.training import Reading, best_path, read_best, train_task
     from avcore.training.launch import is_main_process
 
-    given: dict[str, Any] = {"device": device, "checkpoint": checkpoint}
-    given |= parse_settings(settings)
+    given = {**parse_settings(settings), "device": device, "checkpoint": checkpoint}
     reading = Reading(workers, skip_bad, show_fraction)
     trained = train_task(find_task(paper), preset, root, given, reading)
     if not is_main_process():
@@ -223,8 +242,8 @@ def train(
     for name, history in trained.histories.items():
         steps, loss = history.steps[-1], history["loss"][-1]
         typer.echo(f"{name}: {steps} steps in {history.seconds:.0f} s, loss {loss:.4f}")
-    best = read_best(given["checkpoint"])
-    typer.echo(f"best after {best['step']} steps, kept in {best_path(given['checkpoint'])}")
+    best = read_best(checkpoint)
+    typer.echo(f"best after {best['step']} steps, kept in {best_path(checkpoint)}")
     _show_scores(best["scores"], f"{paper} val")
 
 
@@ -290,11 +309,13 @@ def parse_seeds(text: str) -> int | list[int]:
 
 
 def parse_settings(words: list[str] | None) -> dict[str, str]:
-    """Read ["key=value", …]."""
+    """Read ["key=value", …]; an error for a key that is an option of the command."""
     pairs = [word.partition("=") for word in words or ()]
     for key, sign, value in pairs:
         if not (key and sign):
             raise AvcoreError(f"--set wants key=value, got {key + sign + value!r}")
+        if (option := key.rpartition(".")[2]) in OPTIONS:
+            raise AvcoreError(f"{key} is not for --set; give --{option}")
     return {key: value for key, _, value in pairs}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+import avcore
 from avcore import environment
 from avcore.claims.record import results_folder
 from avcore.data.media import elsewhere, stamps
@@ -24,6 +25,7 @@ OPTIONAL = {  # package -> the extra of avcore that brings it, and what it is fo
     "av": ("media", "videos and compressed sound"),
     "soundfile": ("media", "recordings"),
     "pillow": ("media", "pictures"),
+    "torchvision": ("media", "the published ResNets"),
     "espeakng-loader": ("speech", "saying words"),
     "mir_eval": ("separation", "SDR, SIR and SAR of separated sounds"),
     "papermill": ("book", "executing the chapters"),
@@ -52,7 +54,10 @@ class Check:
 def examine() -> list[Check]:
     """Look at the machine: Python, packages, devices, media, browser."""
     python = platform.python_version() if sys.version_info >= (3, 11) else None
-    checks = [Check("python", python, "Python 3.11 or newer is needed", needed=True)]
+    checks = [
+        Check("avcore", avcore.__version__),
+        Check("python", python, "Python 3.11 or newer is needed", needed=True),
+    ]
     for package in environment.PACKAGES:
         advice = f"pip install {package}"
         checks.append(Check(package, environment.version_of(package), advice, needed=True))

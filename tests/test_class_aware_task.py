@@ -371,11 +371,11 @@ def test_what_was_not_trained_is_not_scored(paper, task_of):
 def test_the_command_trains_is_stopped_goes_on_and_scores(
     paper, root, tmp_path, monkeypatch, whole, capsys
 ):
-    sets = {key: value for key, value in QUICK.items() if key != "progress"}
+    sets = {key: QUICK[key] for key in QUICK if key not in ("progress", "device")}
     sets["classes"] = ",".join(CLASSES)
     sets["spread_db"] = 0.0
     words = ["--root", str(root), "--workers", "0", "--checkpoint", str(tmp_path / "run.pt")]
-    command = ["train", paper, "--preset", "music", *words]
+    command = ["train", paper, "--preset", "music", "--device", "cpu", *words]
     command += [f"--set={key}={value}" for key, value in sets.items()]
     calls, real = [], MODULES[paper].solo_loss
 
@@ -489,10 +489,10 @@ def test_two_processes_have_the_same_notes(paper, root, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     sets = {**QUICK, "classes": ",".join(CLASSES)}
-    words = [f"--set={key}={value}" for key, value in sets.items()]
+    words = [f"--set={key}={value}" for key, value in sets.items() if key != "device"]
     command = ["train", paper, "--preset=music", f"--root={root}", f"--checkpoint={path}"]
     ended = subprocess.run(
-        [*launch, str(script), *command, "--workers=0", *words],
+        [*launch, str(script), *command, "--device=cpu", "--workers=0", *words],
         env=environment, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-2000:]

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import avcore
 from avcore import bench, cli, doctor
 from avcore.claims import Claim, Side
 from avcore.support import AvcoreError, MediaError, TrainingError
@@ -48,6 +49,14 @@ def run(capsys, *arguments):
         (["reproduce", "--device", "gpu"], "unknown device 'gpu'"),
         (["bench", "--only", "luck"], "unknown bench 'luck'"),
         (["bench", "--fast"], "No such option"),
+        (
+            ["train", "avs", "--preset=s4-small", "--checkpoint=a.pt", "--set=checkpoint=none"],
+            "checkpoint is not for --set; give --checkpoint",
+        ),
+        (
+            ["evaluate", "csol", "--preset=music", "--set=classes.device=cpu"],
+            "classes.device is not for --set; give --device",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_and_code_2(capsys, tmp_path, monkeypatch, arguments, words):
@@ -140,6 +149,12 @@ def test_seeds_are_read():
 def test_doctor_says_what_is_there(capsys):
     code, out, _ = run(capsys, "doctor")
     assert code == 0 and "torch" in out and "processor" in out and "MISSING" not in out
+    rows = [line.split() for line in out.splitlines()]
+    assert ["avcore", "ok", avcore.__version__] in rows and "torchvision" in {r[0] for r in rows}
+
+
+def test_the_version_is_said(capsys):
+    assert run(capsys, "--version") == (0, f"avcore {avcore.__version__}\n", "")
 
 
 def test_doctor_fails_when_something_needed_is_missing(capsys, monkeypatch):

@@ -111,9 +111,10 @@ def test_another_warm_up_is_another_run(root, tmp_path):
 
 
 def test_the_commands_train_and_score(root, tmp_path, capsys):
-    sets = [f"--set={key}={value}" for key, value in QUICK.items() if key != "progress"]
+    sets = [f"--set={key}={QUICK[key]}" for key in QUICK if key not in ("progress", "device")]
     words = ["--root", str(root), "--workers", "0", "--checkpoint", str(tmp_path / "run.pt")]
-    assert main(["train", "denseav", "--preset", "small", *words, *sets]) == 0
+    command = ["train", "denseav", "--preset", "small", "--device", "cpu"]
+    assert main([*command, *words, *sets]) == 0
     said = capsys.readouterr()
     assert "warm-up: 2 steps" in said.out and "training: 4 steps" in said.out
     assert "check val" in said.err
@@ -238,10 +239,10 @@ def test_the_command_shares_the_work_of_two_processes(root, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     sets = {**QUICK, "batch_size": 4}
-    words = [f"--set={key}={value}" for key, value in sets.items()]
+    words = [f"--set={key}={value}" for key, value in sets.items() if key != "device"]
     command = ["train", "denseav", "--preset=small", f"--root={root}", f"--checkpoint={path}"]
     ended = subprocess.run(
-        [*launch, str(script), *command, "--workers=0", *words],
+        [*launch, str(script), *command, "--device=cpu", "--workers=0", *words],
         env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-2000:]

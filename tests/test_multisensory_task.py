@@ -203,8 +203,9 @@ def test_a_trained_network_is_scored(preset, roots, trained):
 def test_the_commands_train_and_score(roots, tmp_path, capsys):
     words = ["--root", str(roots["shift"]), "--workers", "0"]
     words += ["--checkpoint", str(tmp_path / "run.pt")]
-    sets = [f"--set={key}={value}" for key, value in QUICK.items() if key != "progress"]
-    assert main(["train", "multisensory", "--preset", "shift", *words, *sets]) == 0
+    sets = [f"--set={key}={QUICK[key]}" for key in QUICK if key not in ("progress", "device")]
+    command = ["train", "multisensory", "--preset", "shift", "--device", "cpu"]
+    assert main([*command, *words, *sets]) == 0
     said = capsys.readouterr()
     assert "training: 3 steps" in said.out and "check val" in said.err
     assert main(["evaluate", "multisensory", "--device", "cpu", *words]) == 0
