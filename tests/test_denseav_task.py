@@ -15,7 +15,7 @@ import torch
 pytest.importorskip("soundfile", reason="the media extra is not installed")
 pytest.importorskip("lightning_fabric")
 
-from media_tree import disc, tone, write_picture, write_sound
+from media_tree import disc, tone, write_picture, write_sound, write_video
 
 from avcore.cli import main
 from avcore.nn.hubert import Hubert
@@ -23,9 +23,10 @@ from avcore.nn.vit import VisionTransformer
 from avcore.papers.denseav import task
 from avcore.papers.denseav.aligners import EPS, AudioAligner, ImageAligner
 from avcore.papers.denseav.model import DenseAV
-from avcore.papers.denseav.task import TASK, Network, PhaseRecipe, build
+from avcore.papers.denseav.task import SAMPLE_RATE, TASK, Network, Pairs, PhaseRecipe, build
 from avcore.support import AvcoreError, CheckpointError
 from avcore.training import (
+    Reading,
     Shuffled,
     best_path,
     configure,
@@ -77,6 +78,20 @@ def test_the_aligners_learn_first_and_then_everything(root, monkeypatch):
     }  # fmt: skip
     assert trained.histories["warm-up"].scored == []
     assert trained.histories["training"].scored == [2, 4]
+
+
+@pytest.mark.parametrize("seconds", [1.0, 3.0, 20.0])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_video_s_picture_and_its_sound_are_of_one_stretch(tmp_path, split, seconds):
+    pytest.importorskip("av", reason="the media extra is not installed")
+    shades, pitches = (30, 80, 130, 180, 230), (400, 800, 1200, 1600, 2000)
+    write_video(tmp_path / split / "a.mp4", shades, pitches=pitches)
+    (pair,) = task.data(Pairs(32, seconds), tmp_path, split, Reading())
+    assert pair.waveform.shape == (seconds * SAMPLE_RATE,)
+    assert pair.image.float().mean().item() == pytest.approx(130, abs=6)  # the third of five
+    middle = round(min(seconds, 5.0) / 2 * SAMPLE_RATE)  # of what there is
+    heard = pair.waveform[middle - 4000 : middle + 4000]
+    assert torch.fft.rfft(heard, SAMPLE_RATE).abs().argmax().item() == pytest.approx(1200, abs=4)
 
 
 @pytest.mark.parametrize("stop", [2, 5])

@@ -62,7 +62,8 @@ def read_video(
 ) -> list[np.ndarray]:
     """Frames from the middles of `count` equal parts of a video, each (H, W, 3) uint8.
 
-    Or of one `stretch` of it. A video that is shorter than its stretch stands still at its end.
+    Or of one `stretch` of it. A video that is shorter than its stretch stands still at its end; a
+    single frame is from the middle of what there is.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def read_video(
     with _opened(path) as container:
         lasts = _duration(path, container)
         start, length = stretch(lasts, moment, seconds, place)
-        step = (seconds or length) / count
+        step = (length if count == 1 else seconds or length) / count
         times = [min(start + step * (i + 0.5), lasts) for i in range(count)]
         return _frames_at(path, container, times)
 

@@ -83,7 +83,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Pairs:
-    """How pictures and sounds are read: pixels of a side, and seconds that are heard."""
+    """How pictures and sounds are read: pixels of a side, and seconds that are heard.
+
+    The seconds are from the middle of a sound or a video, and so is the frame of a video.
+    """
 
     size: int = 128
     seconds: float = 2.0
@@ -171,15 +174,15 @@ def data(options: Pairs, root: str | Path | None, split: str, reading: Reading) 
     """The pairs in the folder of a split, each of which is checked; see `data.sets.folder`."""
     if root is None:
         raise AvcoreError("DenseAV is trained on a folder with train and val in it: give a root")
-    transform = partial(to_pair, samples=round(options.seconds * SAMPLE_RATE))
-    config = ClipConfig(options.size, SAMPLE_RATE)
+    config = ClipConfig(options.size, SAMPLE_RATE, seconds=options.seconds)
+    transform = partial(to_pair, samples=config.samples)
     index = list_clips(root, split)
     report = reading.progress_of(split)
     return ClipDataset(root, index, config, transform, reading.skip_bad, report, split)
 
 
 def to_pair(clip: Clip, samples: int) -> Pair:
-    """A clip's picture with the beginning of its sound, followed by silence where it is short."""
+    """A clip's picture with its sound, followed by silence where it is short."""
     return Pair(clip.frames[0], fit_length(clip.waveform, samples), clip.name)
 
 
