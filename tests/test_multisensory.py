@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from avcore.audio import log_mel, mel_filters
 from avcore.papers import multisensory
 from avcore.papers.multisensory import (
     actions,
@@ -226,6 +227,23 @@ def test_pointing_asks_whether_the_peak_is_on_the_source():
     assert 0.02 < localization.random_place(clips) < 0.4
 
 
+def test_pictures_may_be_wider_than_high_over_time():
+    clips = draw("silent mover", "test", 2, where=True)
+    wide = replace(clips, frames=clips.frames[..., :32, :], target=torch.ones(2, 48, 32, 64) > 0)
+
+    class Rises(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.maps = torch.linspace(0, 1, 4)[None, None, :, None].expand(2, 12, 4, 8)
+
+        def cam(self, frames, sound):
+            return self.maps
+
+    on_source, motion = localization.over_time(Rises(), wide)
+    assert motion.shape == (2, 12)
+    torch.testing.assert_close(on_source, torch.full((2, 12), 0.5))
+
+
 # --- actions -------------------------------------------------------------------------------------
 
 
@@ -373,6 +391,8 @@ def test_a_hidden_half_is_black(talkers):
     assert both.shape == (6, 3, EXCERPT, 64, 128)
     assert both[..., :64].equal(mixed.frames)
     assert not both[..., 64:].any()
+    with pytest.raises(AvcoreError, match="unknown half 'up'; choose one of left, right"):
+        evaluation.side_by_side(mixed, mixed.frames, "up")
 
 
 # --- the shipped networks ------------------------------------------------------------------------
@@ -403,6 +423,16 @@ def test_a_locator_and_a_separator_take_windows_of_a_video(tmp_path):
     torch.testing.assert_close(on + off, sound, atol=1e-3, rtol=1e-3)
     quiet, _ = shipped.separator(tmp_path / "separator", "cpu")(frames, 0.01 * sound)
     torch.testing.assert_close(quiet, 0.01 * on, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", shipped.NETWORKS)
+def test_after_a_shipped_network_has_run_gradients_still_pass_through_log_mel(name):
+    mel_filters.cache_clear()
+    frames, sound = torch.rand(EXCERPT, 3, 64, 64), torch.randn(EXCERPT * SAMPLES)
+    getattr(shipped, name)(device="cpu")(frames, sound)
+    sound.requires_grad_()
+    log_mel(sound).sum().backward()
+    assert sound.grad.any()
 
 
 @pytest.mark.parametrize("name", shipped.NETWORKS)

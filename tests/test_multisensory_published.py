@@ -285,6 +285,14 @@ def test_both_networks_learn_together_and_the_video_is_seen():
         assert not separator.eval()(frames, mixture).on.equal(separator(1 - frames, mixture).on)
 
 
+@pytest.mark.parametrize(("samples", "steps"), [(44_015, 127), (44_352, 129), (9_000, 23)])
+def test_a_sound_of_other_than_whole_blocks_of_steps_is_refused(samples, steps):
+    separator = separation.Separator(narrow(), separation.SeparationUNet((8, 16, 64), 2))
+    wanted = f"{samples} samples makes {steps} steps, .* take 44016 to 44351 samples"
+    with pytest.raises(AvcoreError, match=wanted):
+        separator(clips()[0], torch.zeros(2, samples, 2))
+
+
 def test_features_enter_as_means_over_space_stretched_in_time():
     maps = torch.arange(4.0).view(1, 1, 4, 1, 1) + torch.tensor([-1.0, 1.0]).view(1, 1, 1, 1, 2)
     entered = separation._over_bins(maps, torch.empty(1, 9, 8, 3))

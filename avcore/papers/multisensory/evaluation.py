@@ -12,6 +12,7 @@ from avcore.audio import stft
 from avcore.metrics.separation import on_off_loss, si_sdr_gain
 from avcore.papers.multisensory.clips import Clips
 from avcore.papers.multisensory.separation import HOP, WINDOW, Mixing, Mixtures, Separator
+from avcore.support import choose
 from avcore.training import predict
 
 QUIETEST = 1e-5  # of full scale: -100 dB, below which levels are not told apart
@@ -67,6 +68,6 @@ def side_by_side(mixed: Mixtures, others: Tensor, hidden: str) -> Tensor:
     or "right", whose half is black.
     """
     pictures = [mixed.frames, others]
-    side = ("left", "right").index(hidden)
+    side = choose({"left": 0, "right": 1}, hidden, "half")
     pictures[side] = torch.zeros_like(pictures[side])
     return torch.cat(pictures, -1)

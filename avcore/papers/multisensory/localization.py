@@ -58,7 +58,7 @@ def over_time(model: EarlyFusion, clips: Clips) -> tuple[Tensor, Tensor]:
     excerpts = clips.cut(which, starts)
     target = clips.cut_target(which, starts)[:, None]  # (N, 1, H, W)
     area = target.sum((-2, -1)).clamp_min(1)
-    maps = resize_maps(cams(model, excerpts), target.shape[-1])
+    maps = resize_maps(cams(model, excerpts), target.shape[-2:])
     on_source = (maps * target).sum((-2, -1)) / area
     moved = excerpts.frames.diff(dim=2, prepend=excerpts.frames[:, :, :1]).abs().mean(1)
     motion = (moved * target).sum((-2, -1)) / area

@@ -208,10 +208,24 @@ class Separator(nn.Module):
         video.head.requires_grad_(False)
 
     def forward(self, frames: Tensor, mixture: Tensor) -> Separated:
-        """Frames (B, 3, T, H, W) in [0, 1] and the mixture's waveform (B, n, 2)."""
+        """Frames (B, 3, T, H, W) in [0, 1] and the waveform (B, n, 2) of the mixture over them.
+
+        The waveform makes a multiple of 128 steps: 44,144 samples, 2.1 s, make 128.
+
+        Raises
+        ------
+        AvcoreError
+            When it makes another number of steps.
+        """
         spectrogram = encode(stft(mixture.mean(2)))  # (B, 2, steps, BINS)
-        whole = spectrogram.shape[2] // STEPS * STEPS
-        return self.unet(spectrogram[:, :, :whole], self.video.features(frames, mixture))
+        steps = spectrogram.shape[2]
+        if steps % STEPS:
+            raise AvcoreError(
+                f"a sound of {mixture.shape[1]} samples makes {steps} steps, not a multiple of "
+                f"{STEPS}; take {(STEPS - 1) * HOP + WINDOW} to {STEPS * HOP + WINDOW - 1} samples "
+                "and the frames of that time"
+            )
+        return self.unet(spectrogram, self.video.features(frames, mixture))
 
 
 def _over_bins(maps: Tensor, like: Tensor) -> Tensor:

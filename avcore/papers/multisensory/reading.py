@@ -24,6 +24,7 @@ from avcore.data.sets.ucf101 import FOLDS, UCF101
 from avcore.data.sets.voxceleb import VoxCeleb
 from avcore.papers.multisensory.clips import FPS, Clips
 from avcore.papers.multisensory.published import FRAMES, SAMPLE_RATE
+from avcore.papers.multisensory.separation import SHORTEST
 from avcore.papers.multisensory.shift import LEAST, NEGATIVES, Pairs, Pretext
 from avcore.support import AvcoreError, choose
 from avcore.training import Reading
@@ -95,6 +96,11 @@ class Videos:
             raise AvcoreError(
                 f"seconds={self.seconds:g} are too few for excerpts whose sound is shifted by "
                 f"least={self.least:g}; {needed:.2f} are needed"
+            )
+        if self.layout == "voxceleb" and self.frames * self.kind.samples < SHORTEST:
+            needed = math.ceil(SHORTEST / self.kind.samples) / self.kind.fps
+            raise AvcoreError(
+                f"seconds={self.seconds:g} are too few for separation; {needed:.2f} are needed"
             )
 
     @property

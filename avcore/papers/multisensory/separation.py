@@ -29,6 +29,7 @@ BANDS = 256  # of 513, those below 4 kHz
 HIGHEST = 32  # of them, whose mean share is taken for all above
 LEVEL = -20.0  # dB re. full scale of each of the two sounds: an RMS of 0.1
 FLOOR = 1e-3  # added to magnitudes before their square root
+SHORTEST = 31 * HOP  # samples, which make 32 steps: the U-Net halves them five times
 ORDERS = ("fixed", "free", "both")  # of the outputs, see `separation_loss`
 EYES = {"multisensory": 2 * (SEEN + FUSED), "picture": 2 * SEEN, "none": 0}  # channels
 

@@ -42,7 +42,7 @@ class Locator:
     model: EarlyFusion
     form: ClipForm = FORM
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, frames: Tensor, sound: Tensor) -> Tensor:
         place = device_of(self.model)
         seen = frames.movedim(1, 0)[None].to(place)
@@ -59,7 +59,7 @@ class Splitter:
     model: Separator
     form: ClipForm = FORM
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, frames: Tensor, sound: Tensor) -> tuple[Tensor, Tensor]:
         place = device_of(self.model)
         loudness = sound.square().mean().sqrt().clamp_min(QUIETEST)
