@@ -368,8 +368,11 @@ def test_sounds_that_are_none_are_refused(sound: np.ndarray, message: str) -> No
     for show in (viz.audio_player, viz.spectrogram):
         with pytest.raises(AvcoreError, match=message):
             show(sound, 16_000, "stft")
-    with pytest.raises(AvcoreError, match="sampling rate"):
-        viz.audio_player(np.ones(9), 0, "x")
+    for rate in (0, -16_000):
+        with pytest.raises(AvcoreError, match="sampling rate"):
+            viz.audio_player(np.ones(9), rate, "x")
+        with pytest.raises(AvcoreError, match="sampling rate"):
+            viz.waveform_plot(np.ones(9), rate)
 
 
 @pytest.mark.parametrize("kind", ["log_mel", "stft"])
@@ -435,6 +438,18 @@ def test_heatmap_cells_cover_the_picture() -> None:
     assert trace.x0 - trace.dx / 2 == -0.5 and trace.x0 + 3.5 * trace.dx == 23.5
     assert trace.y0 - trace.dy / 2 == -0.5 and trace.y0 + 2.5 * trace.dy == 11.5
     assert trace.zmin < trace.zmax  # also for a constant map
+
+
+@pytest.mark.parametrize("size", [(128, 128), (57, 30), (1, 100)])
+def test_a_peak_in_the_corner_of_a_map_of_any_size_stays_there(size) -> None:
+    each = np.zeros((1, *size), bool)
+    each[0, -1, -1] = True
+    trace = viz.heatmaps(np.zeros((1, 12, 24, 3)), each).results()[0].fig.data[2]
+    drawn = np.asarray(trace.z)
+    assert drawn.shape == tuple(min(56, side) for side in size)
+    assert drawn[-1, -1] > 0 == drawn.sum() - drawn[-1, -1]
+    assert trace.x0 + (drawn.shape[1] - 0.5) * trace.dx == pytest.approx(23.5)
+    assert trace.y0 + (drawn.shape[0] - 0.5) * trace.dy == pytest.approx(11.5)
 
 
 @pytest.mark.parametrize("frames, maps, masks, message", [
@@ -555,10 +570,20 @@ def test_explore_shows_panels_of_anything_with_html() -> None:
 @pytest.mark.parametrize("values, message", [
     ({}, "at least one slider"), ({"a": []}, "no values for 'a'"),
     ({"a": range(13), "b": range(5)}, "65 combinations, more than 64"),
+    ({"a": [1], "buttons": ["b"]}, "unknown slider 'b'; choose one of a"),
 ])  # fmt: skip
 def test_explore_refuses_what_no_page_can_hold(values: dict, message: str) -> None:
     with pytest.raises(AvcoreError, match=message):
         viz.explore(lambda **chosen: None, **values)
+
+
+@pytest.mark.parametrize("values, labels", [
+    ([1.00001, 1.00002], ["1.00001", "1.00002"]),
+    ([1 / 3, 2 / 3], ["0.3333", "0.6667"]),
+])  # fmt: skip
+def test_explore_keeps_values_apart_that_agree_in_four_digits(values, labels) -> None:
+    made = viz.explore(lambda a: None, a=values)
+    assert made.values == {"a": dict(zip(labels, values, strict=True))}
 
 
 def test_results_table_never_invents_a_figure() -> None:

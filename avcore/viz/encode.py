@@ -45,6 +45,12 @@ def as_waveform(value: Any, what: str = "a waveform") -> np.ndarray:
     return finite(array, what)
 
 
+def check_rate(sample_rate: float) -> None:
+    """An error unless a sampling rate, Hz, is positive."""
+    if sample_rate <= 0:
+        raise AvcoreError(f"a sampling rate must be positive, got {sample_rate} Hz")
+
+
 def as_pictures(value: Any, ndim: int, what: str = "pictures") -> np.ndarray:
     """Pictures as (..., H, W, 3) uint8 with `ndim` axes.
 

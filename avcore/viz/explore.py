@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from avcore.support import AvcoreError, require
+from avcore.support import AvcoreError, choose, require
 from avcore.viz.figure import Figure, figure, plot_area, plot_output
 from avcore.viz.modes import has
 from avcore.viz.steps import merged
@@ -82,7 +82,7 @@ def explore(
     Raises
     ------
     AvcoreError
-        For a slider without values, or more than 64 combinations.
+        For a slider without values, more than 64 combinations, or buttons of an unknown name.
 
     Examples
     --------
@@ -94,6 +94,8 @@ def explore(
     for name, each in chosen.items():
         if not each:
             raise AvcoreError(f"explore got no values for {name!r}")
+    for name in buttons:
+        choose(chosen, name, "slider")
     count = math.prod(map(len, chosen.values()))
     if count > LIMIT:
         raise AvcoreError(f"explore got {count} combinations, more than {LIMIT}: use fewer")
@@ -101,9 +103,13 @@ def explore(
 
 
 def _labelled(values: Sequence | Mapping) -> dict[str, Any]:
+    """Values by what a slider shows: floats to four digits, or to all where those agree."""
     if isinstance(values, Mapping):
         return {str(label): value for label, value in values.items()}
-    return {f"{v:.4g}" if isinstance(v, float) else str(v): v for v in values}
+    whole = [str(value) for value in values]
+    short = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
+    distinct = len(set(short)) == len(set(whole))
+    return dict(zip(short if distinct else whole, values, strict=True))
 
 
 def slider_html(labels: Mapping[str, Sequence[str]], buttons: Sequence[str] = ()) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from avcore.support import AvcoreError, require
-from avcore.viz.encode import as_pictures, finite, picture_uri, to_numpy
+from avcore.viz.encode import as_pictures, finite, mean_pool, picture_uri, to_numpy
 from avcore.viz.explore import LIMIT, Explorer, explore
 from avcore.viz.figure import Figure, figure
 from avcore.viz.outline import loops
@@ -150,11 +150,8 @@ def _check(frames: np.ndarray, maps: np.ndarray, masks: Any, captions: Any, lost
 
 
 def _pooled(each: np.ndarray) -> np.ndarray:
-    """Average blocks of a map until it has at most `CELLS` cells a side."""
-    block = -(-max(each.shape) // CELLS)
-    rows, columns = (size // block * block for size in each.shape)
-    blocks = each[:rows, :columns].reshape(rows // block, block, columns // block, block)
-    return blocks.mean((1, 3))
+    """Average neighbours of a map until it has at most `CELLS` cells a side."""
+    return mean_pool(mean_pool(each, CELLS).T, CELLS).T
 
 
 def grey(picture: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from avcore.support import AvcoreError
-from avcore.viz.encode import as_pictures, as_waveform, png_uri
+from avcore.viz.encode import as_pictures, as_waveform, check_rate, png_uri
 from avcore.viz.soundtrack import Soundtrack, Track
 from avcore.viz.truth import (
     chip,
@@ -117,8 +117,7 @@ def audio_player(waveform: Any, sample_rate: int, label: str) -> Player:
         For a wrong shape, a sampling rate that is not positive, or values that are not finite.
     """
     samples = as_waveform(waveform)
-    if sample_rate <= 0:
-        raise AvcoreError(f"a sampling rate must be positive, got {sample_rate} Hz")
+    check_rate(sample_rate)
     sound = Soundtrack((Track(text(label), samples),), sample_rate, with_spectrum=False)
     quiet = "" if np.any(samples) else " (silence)"
     body = (

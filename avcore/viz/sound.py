@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from avcore.support import AvcoreError, choose, require
-from avcore.viz.encode import as_waveform, envelope, mean_pool
+from avcore.support import choose, require
+from avcore.viz.encode import as_waveform, check_rate, envelope, mean_pool
 from avcore.viz.figure import Figure, figure
 from avcore.viz.theme import BLUE, SOUND_SCALE, colour_scale
 
@@ -74,8 +74,7 @@ def spectrum(
         For an unknown kind, or a sound shorter than half a window.
     """
     choose(KINDS, kind, "kind of spectrogram")
-    if sample_rate <= 0:
-        raise AvcoreError(f"a sampling rate must be positive, got {sample_rate} Hz")
+    check_rate(sample_rate)
     torch = require("torch", "viz")
     audio = require("avcore.audio", "viz")
     sound = torch.from_numpy(waveform)
@@ -111,8 +110,14 @@ def waveform_plot(
 
     Long sounds are drawn as the least and greatest sample of 750 stretches. `limit` is the
     greatest amplitude of the axis; the sound's own peak when None.
+
+    Raises
+    ------
+    AvcoreError
+        For a wrong shape, a sampling rate that is not positive, or values that are not finite.
     """
     sound = as_waveform(waveform)
+    check_rate(sample_rate)
     pairs = envelope(sound)
     seconds = len(sound) / sample_rate
     at = np.repeat(np.linspace(0, seconds, len(pairs), endpoint=False), 2).round(4)
