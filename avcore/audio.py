@@ -38,7 +38,11 @@ def rms_db(waveform: torch.Tensor) -> torch.Tensor:
 
 
 def set_level(waveform: torch.Tensor, level_db: float) -> torch.Tensor:
-    """Scale each sound to an RMS of `level_db` dB re. full scale; silence stays silence."""
+    """Scale each sound to an RMS of `level_db` dB re. full scale; silence stays silence.
+
+    Below -120 dB, where `rms_db` ends, a sound gets the gain of one at -120 dB and stays below the
+    level.
+    """
     gain = 10 ** ((level_db - rms_db(waveform)) / 20)
     silent = waveform.abs().amax(-1) == 0
     return waveform * torch.where(silent, torch.ones_like(gain), gain)[..., None]
@@ -53,7 +57,8 @@ def resample(waveform: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tens
     Raises
     ------
     AvcoreError
-        When a rate is not a positive whole number, or one is more than `FARTHEST` times the other.
+        When a rate is not a positive whole number, one is more than `FARTHEST` times the other, or
+        the sound has no samples.
     """
     if min(from_rate, to_rate) <= 0 or from_rate % 1 or to_rate % 1:
         raise AvcoreError(
@@ -63,11 +68,13 @@ def resample(waveform: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tens
         raise AvcoreError(
             f"{from_rate} and {to_rate} Hz are too far apart: at most a factor of {FARTHEST}"
         )
+    if not _waveform(waveform).shape[-1]:
+        raise AvcoreError("a sound without samples cannot be resampled")
     common = math.gcd(int(from_rate), int(to_rate))
     old, new = int(from_rate) // common, int(to_rate) // common
     if new * (old + 2 * _reach(old, new)) <= LARGEST_FILTER:
-        return _resample(_waveform(waveform), from_rate, to_rate)
-    return _resample_in_blocks(_waveform(waveform), old, new)
+        return _resample(waveform, from_rate, to_rate)
+    return _resample_in_blocks(waveform, old, new)
 
 
 def _reach(old: int, new: int) -> int:

@@ -57,6 +57,8 @@ def test_a_tone_lights_the_band_it_lies_in(frequency):
 def test_levels():
     assert rms_db(tone(440)).item() == pytest.approx(20 * math.log10(math.sqrt(0.5)), abs=1e-3)
     assert rms_db(set_level(tone(440), -30)).item() == pytest.approx(-30, abs=1e-3)
+    quiet = set_level(1e-7 * tone(440), -30)  # -143 dB, which gets the gain of -120 dB
+    assert rms_db(quiet).item() == pytest.approx(-53.01, abs=0.01)
 
 
 def test_silence_is_finite():
@@ -106,6 +108,7 @@ def test_coprime_rates_need_little_memory_and_keep_a_tone(monkeypatch):
         (lambda: resample(torch.zeros(10), 44_100.5, RATE), "must be positive whole numbers"),
         (lambda: resample(torch.zeros(10), 2**31 - 1, RATE), "too far apart"),
         (lambda: resample(torch.zeros(10), 1, RATE), "too far apart"),
+        (lambda: resample(torch.zeros(2, 0), 8000, RATE), "without samples cannot be resampled"),
     ],
 )
 def test_bad_sounds_are_refused(call, message):

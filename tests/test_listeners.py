@@ -10,6 +10,7 @@ from avcore.nn import listeners
 from avcore.stage import ProceduralBank
 from avcore.support import AvcoreError, CheckpointError
 from avcore.training.listeners import (
+    clusters,
     collect,
     mixtures,
     naming_accuracy,
@@ -34,6 +35,14 @@ def test_they_give_what_they_say():
     assert named.logits(mel).shape == (3, len(named.names)) and len(named.names) == 83
     assert steps.shape == (3, 96, 1, 26) and longer.shape == (1, 96, 1, 76)
     assert not named.training and not masked.training
+
+
+@pytest.mark.parametrize("frames", [97, 98, 99, 100, 101])
+def test_clusters_have_as_many_steps_as_the_masked_listener(frames):
+    mel = torch.randn(8, 64, frames, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        steps = listeners.listener("masked")(mel).shape[-1]
+    assert clusters(mel).shape == (8, steps)
 
 
 @pytest.mark.parametrize("name", listeners.LISTENERS)

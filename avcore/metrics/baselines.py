@@ -24,7 +24,10 @@ def nothing(shape: Sequence[int]) -> Tensor:
 
 def centre(shape: Sequence[int]) -> Tensor:
     """The centre bias: maps of `shape` (N, H, W) that fall from 1 in the middle to 0 in the
-    corners, linearly with the distance in half-sides."""
+    corners, linearly with the distance in half-sides.
+
+    Along an even side the middle lies between two pixels, and no pixel is 1.
+    """
     count, height, width = shape
     down, across = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
     distance = torch.hypot(down[:, None], across)

@@ -31,7 +31,7 @@ def examples(wave: Tensor, sample_rate: int) -> Tensor:
     Parameters
     ----------
     wave
-        (n,) float32 or float64 in [-1, 1]; whole numbers of 16 bits are divided by 32768 first.
+        (n,) float32 or float64 in [-1, 1]; divide whole numbers of 16 bits by 32768 beforehand.
     sample_rate
         Of `wave`, Hz; what is not at 16,000 Hz is resampled.
 

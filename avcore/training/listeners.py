@@ -214,11 +214,11 @@ class _Predicting(nn.Module):
 
 
 def clusters(mel: Tensor, seed: int = 0) -> Tensor:
-    """Which of `CLUSTERS` k-means clusters each 40 ms of log-mel (N, 64, n) is in, (N, n // 4 + 1).
+    """Which of `CLUSTERS` k-means clusters each 40 ms of log-mel (N, 64, n) is in, (N, ⌈n / 4⌉).
 
-    Sounds are cut or padded at their ends to whole steps, as the listener's strides do.
+    Sounds are cut or padded at their ends to whole steps, as many as the listener's strides make.
     """
-    padded = functional.pad(mel, (1, 3), mode="replicate")
+    padded = functional.pad(mel, (1, 2), mode="replicate")
     steps = padded.unfold(-1, 4, 4).mean(-1).movedim(1, -1)  # (N, T, 64)
     change = torch.diff(steps, dim=1, prepend=steps[:, :1])
     points = torch.cat([steps, 0.5 * change], -1).flatten(0, 1).numpy()

@@ -61,7 +61,7 @@ class NamedListener(nn.Module):
 
 
 class MaskedListener(nn.Module):
-    """Log-mel (B, 64, n) -> features in time, (B, 96, 1, n / 4), one each 40 ms.
+    """Log-mel (B, 64, n) -> features in time, (B, 96, 1, ⌈n / 4⌉), one each 40 ms.
 
     Each feature hears about 0.7 s around it.
     """
@@ -74,8 +74,8 @@ class MaskedListener(nn.Module):
         self.context = nn.ModuleList(_Context(channels) for _ in range(blocks))
 
     def forward(self, log_mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Features; where `mask` (B, n / 4) is true a step is hidden from the context."""
-        maps = self.front(_scaled(log_mel)[:, None])  # (B, 2·width, 16, n/4)
+        """Features; where `mask` (B, ⌈n / 4⌉) is true a step is hidden from the context."""
+        maps = self.front(_scaled(log_mel)[:, None])  # (B, 2·width, 16, ⌈n/4⌉)
         x = self.join(maps.flatten(1, 2))
         if mask is not None:
             x = torch.where(mask[:, None], self.hidden[:, None], x)
