@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-import avcore
-from avcore import environment
+from avcore import __version__, environment
 from avcore.claims.record import results_folder
 from avcore.data.media import elsewhere, stamps
 
@@ -55,7 +54,7 @@ def examine() -> list[Check]:
     """Look at the machine: Python, packages, devices, media, browser."""
     python = platform.python_version() if sys.version_info >= (3, 11) else None
     checks = [
-        Check("avcore", avcore.__version__),
+        Check("avcore", __version__),
         Check("python", python, "Python 3.11 or newer is needed", needed=True),
     ]
     for package in environment.PACKAGES:
