@@ -655,6 +655,14 @@ def test_claim_card_tells_the_whole_story() -> None:
     assert "No runs" in viz.claim_card(None).html()
 
 
+def test_a_card_names_all_commits_and_says_what_was_not_committed() -> None:
+    both = "0415c47d22b3; 1c6cc775636b+dirty"
+    earlier = [{"verdict": "contradicted", "seeds": [0, 1], "commit": "1c6cc775636b+dirty"}]
+    shown = viz.claim_card(record([0.1, 0.3], None, commit=both, superseded=earlier)).html()
+    assert "commits 0415c47d22b3, 1c6cc775636b with uncommitted changes" in shown
+    assert "on seeds 0, 1, commit 1c6cc775636b with uncommitted changes" in shown
+
+
 def test_measures_have_standard_terms_and_papers_figures_all_their_digits() -> None:
     for claim in CLAIMS.values():
         for side in (claim.treatment, claim.baseline):

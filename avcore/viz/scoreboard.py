@@ -318,9 +318,9 @@ def _earlier(superseded: Record) -> str:
 
 
 def _commits(record: Record) -> str:
-    """Of which code the runs are."""
-    short = [each[:10] for each in str(record.get("commit") or "").split("; ") if each]
-    return f"commit{'s' * (len(short) > 1)} {', '.join(short)}" if short else ""
+    """Of which code the runs are, and whether it was committed."""
+    names = str(record.get("commit") or "").replace("+dirty", " with uncommitted changes")
+    return f"commit{'s' * ('; ' in names)} {names.replace('; ', ', ')}" if names else ""
 
 
 def _ran(record: Record) -> str:
