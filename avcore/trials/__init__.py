@@ -22,7 +22,6 @@ from avcore.trials.drawn import (
 )
 from avcore.trials.photographs import (
     people_trial,
-    photograph_data,
     photograph_dense_trial,
     photograph_dictionary_trial,
     photograph_segmentation_trial,
@@ -31,7 +30,7 @@ from avcore.trials.photographs import (
 from avcore.trials.recordings import photograph_collage_trial, photograph_interference_trial
 from avcore.trials.stage import probe_trial, sound_trial, word_trial
 
-__all__ = ["TRIALS", "photograph_data"]
+__all__ = ["TRIALS"]
 
 TRIALS = {
     "shift": shift_trial,
