@@ -68,6 +68,13 @@ def test_the_code_fits_into_a_page(chapter: str) -> None:
     assert [line for line in lines if len(line) > COLUMNS] == []
 
 
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_what_code_says_holds_no_formulas(chapter: str) -> None:
+    """A page shows them as they stand, dollar signs and all; JupyterLab would typeset them."""
+    lines = [line for cell in code_cells(source(chapter)) for line in cell.source.splitlines()]
+    assert [line for line in lines if re.search(r"\$[A-Za-z\\]", line)] == []
+
+
 @pytest.mark.notebooks
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_it_runs_at_smoke_scale(smoke_book: Layout, chapter: str) -> None:
