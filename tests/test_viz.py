@@ -698,6 +698,17 @@ def test_a_very_small_p_value_is_given_as_smaller() -> None:
     assert "t test p < 0.0001" in words and "sign test p = 0.0001" in words
 
 
+def test_claim_table_names_a_source_once_below_its_figures() -> None:
+    figures = [
+        {"what": name, "value": 50.0, "unit": "%", "source": source}
+        for name, source in (("ours", "table 1"), ("rival", "table 1"), ("other", "table 2"))
+    ]
+    page = viz.claim_table([record([0.1], "reproduced", reported=figures)]).html()
+    assert page.count("table 1") == page.count("table 2") == 1
+    places = [page.index(each) for each in ("ours: 50", "rival: 50", "table 1", "other: 50")]
+    assert places == sorted(places)
+
+
 def test_claim_table_notes_what_weakens_a_verdict() -> None:
     weak = {"p_value": 0.12, "claims": 12, "survives": False}
     page = made(viz.claim_table([

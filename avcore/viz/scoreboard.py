@@ -244,12 +244,12 @@ def _metric(record: Record) -> str:
 
 
 def _reported(record: Record) -> str:
-    """The paper's own figures, each with its source."""
-    made = [
-        f"{text(each['what'])}: {number(each['value'], each.get('unit', ''), 4)}"
-        f"<small>{text(each.get('source', ''))}</small>"
-        for each in record.get("reported") or ()
-    ]
+    """The paper's own figures, each source below those that it gives."""
+    by_source: dict[str, list[str]] = {}
+    for each in record.get("reported") or ():
+        figure = f"{text(each['what'])}: {number(each['value'], each.get('unit', ''), 4)}"
+        by_source.setdefault(text(each.get("source", "")), []).append(f"<div>{figure}</div>")
+    made = [f"{''.join(figures)}<small>{source}</small>" for source, figures in by_source.items()]
     return "".join(f"<div>{each}</div>" for each in made) or '<span class="av-none">none</span>'
 
 
