@@ -64,6 +64,26 @@ def test_a_short_training_lowers_the_loss_and_repeats_itself(experience):
     assert sum(first["loss"][-3:]) < sum(first["loss"][:3])
 
 
+@pytest.mark.parametrize(("share", "pool"), [(0, "max"), (1, "mean")])
+def test_the_mean_teaches_its_share_of_the_steps_and_then_the_maximum(experience, share, pool):
+    config = replace(avc.train_config("smoke", 3, "cpu"), steps=3)
+    model, _ = avc.train_mean_first(experience, config, share)
+    whole, _ = avc.train(experience, config, pool)
+    assert model.pool == "max"
+    for got, wanted in zip(model.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(got, wanted)
+    mixed, _ = avc.train_mean_first(experience, config, 0.5)
+    assert not torch.equal(mixed.image[1].weight, whole.image[1].weight)
+
+
+def test_a_share_out_of_range_or_a_checkpoint_is_refused(experience, tmp_path):
+    config = avc.train_config("smoke", 3, "cpu")
+    with pytest.raises(AvcoreError, match="share is in"):
+        avc.train_mean_first(experience, config, 1.5)
+    with pytest.raises(AvcoreError, match="keeps no checkpoint"):
+        avc.train_mean_first(experience, replace(config, checkpoint=tmp_path / "a.pt"))
+
+
 def test_localisation_finds_a_planted_thing():
     """A network whose features are the picture's red and the sound's first band points at red."""
 

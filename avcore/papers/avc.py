@@ -29,7 +29,7 @@ from avcore.nn.losses import info_nce, pair_bce
 from avcore.nn.pictures import mirror_at_random
 from avcore.nn.pretrained import CHANNELS, LITE0, JoinedFeatures
 from avcore.stage import STILL, AssetBank, SceneBatch, render_splits
-from avcore.support import Splits, by_scale, choose
+from avcore.support import AvcoreError, Splits, by_scale, choose
 from avcore.training import History, TrainConfig, features, fit, predict, seeded, shuffled
 
 SEEN = sum(CHANNELS[LITE0][1:3])  # channels of what the eye sees
@@ -132,6 +132,37 @@ def train(
     batches = shuffled(experience, config)
     history = fit(model, loss_fn, batches, config, **fit_args)
     return model, history
+
+
+def train_mean_first(
+    experience: Experience,
+    config: TrainConfig,
+    share: float = 0.25,
+    loss: str = "infonce",
+) -> tuple[Correspondence, History]:
+    """As `train`, with the mean of the map for a share of the steps, then with its maximum.
+
+    The maximum alone teaches one place, and at first any place can be the best: with photographs
+    some sounds keep a place of the background, whose receptive field holds the object. The mean
+    has lit the object before. Raises `AvcoreError` for a share outside of [0, 1] or a checkpoint,
+    which would not know where the change is.
+    """
+    if not 0 <= share <= 1:
+        raise AvcoreError(f"share is in [0, 1], got {share}")
+    if config.checkpoint is not None:
+        raise AvcoreError("a training by the mean first keeps no checkpoint")
+    function = choose(LOSSES, loss, "loss")
+    with seeded(config.seed):
+        model = Correspondence(pool="mean" if share else "max")
+
+    def loss_fn(model: nn.Module, batch: Experience) -> Tensor:
+        return function(model(mirror_at_random(batch.seen), batch.mel))
+
+    def change(step: int, _: dict[str, float]) -> None:
+        if step >= share * config.steps:
+            model.pool = "max"
+
+    return model, fit(model, loss_fn, shuffled(experience, config), config, on_step=change)
 
 
 def localise(model: Correspondence, experience: Experience, size: int, batch: int = 128) -> Tensor:
