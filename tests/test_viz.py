@@ -852,10 +852,10 @@ def test_a_verdict_leads_with_the_numbers():
     narrow = {**record, "baseline_values": [-3, -3], "mean_difference": 10.94}
     told = str(viz.verdict({**narrow, "interval": [10.66, 11.23]}))
     assert "against −3, a mean difference of +10.9 (95% interval +10.7 to +11.2," in told
-    gate = "CSOL: realistic: wrong_sound_pointing above 0.5"
+    gate = "CSOL: realistic: wrong_sound_pointing had to be above 0.5"
     gone = {**record, "verdict": "not testable here", "gates_failed": [gate]}
     assert str(viz.verdict(gone, reproduced="So it is.")).endswith(
-        "Not testable here: CSOL: realistic: pointing, wrong sound above 0.5."
+        "Not testable here: CSOL: realistic: pointing with a wrong sound had to be above 0.5."
     )
     few = {**record, "verdict": "not judged", "interval": None, "seeds": [1]}
     assert "(1 seed). Not judged" in str(viz.verdict(few, otherwise="Wait."))
@@ -928,21 +928,30 @@ def test_a_summary_gives_each_verdict_its_turn_and_a_claim_one_line():
         named("A5", "reproduced", 0.9, kind="ours"),
     )}  # fmt: skip
     said = viz.claim_summary(records, lines=3).html()
-    counted = "Of the papers’ claims, counted with their variants, 4 are judged: 3 reproduced, "
+    counted = "Of the papers’ claims, counted with their variants, 4 were tested: 3 reproduced, "
     assert counted + "1 contradicted; of our own" in said
     assert "of our own 1: 1 reproduced. Among them" in said
     shown = re.findall(r"<span>(A\w+) says", said)
     assert shown == ["A2", "A1", "A3"]
     assert len(re.findall(r"<span>(A\w+) says", viz.claim_summary(records).html())) == 4
     assert "No claim is judged" in viz.claim_summary({}).html()
+    equal = named("A9", "inconclusive", 0.1, direction="equal")
+    assert "90 % interval, equal if within ±0.02" in viz.claim_summary({"A9": equal}).html()
 
 
 def test_noise_is_told_beside_what_counts():
-    noisy = {"seed": 4, "threads": [2, 1], "values": [0.5, 0.53], "spread": 0.03}
+    noisy = {"seed": 4, "threads": [2, 1], "values": [0.5, 0.53], "spread": 0.03,
+             "hardware": ["one", "one"]}  # fmt: skip
     records = {"C7": record([0.1], "reproduced", noise=noisy, effect=0.02), "D1": record([], "")}
+    records["A8"] = {
+        **record([0.1], "reproduced", id="A8", noise={**noisy, "of": "difference"}, effect=0.02),
+        "baseline": {"variant": "max", "metric": "area"},
+    }
+    assert "0.03 of the difference between two runs" in viz.claim_card(records["A8"]).html()
+    assert "A8: IoU − area marked 0.500" in str(viz.repeated(records["A8"]))
     page = made(viz.noise_table(records, "Again"))
     words = " ".join(" ".join(parts) for parts in page.text.values())
-    for expected in ("C7, IoU", "0.5", "0.53", "0.03", "0.02", "Again"):
+    for expected in ("C7, IoU", "A8, IoU − area marked", "0.5", "0.53", "0.03", "0.02", "Again"):
         assert expected in words, expected
     assert "No seed has been run again" in viz.noise_table({}).html()
 

@@ -86,7 +86,7 @@ class Gate:
     def __str__(self) -> str:
         word = "above" if self.below is None else "below"
         runs = "in every run" if self.every_run else "on average"
-        return f"{self.variant}: {self.metric} {word} {self.limit} {runs}"
+        return f"{self.variant}: {self.metric} had to be {word} {self.limit} {runs}"
 
 
 @dataclass(frozen=True)

@@ -78,13 +78,21 @@ def summarise(
 
 
 def noise(claim: Claim, runs: Sequence[Run], repeat: Run | None) -> dict[str, Any] | None:
-    """How far the treatment's metric moved when one seed was run again, with other threads."""
-    side = claim.treatment
+    """How far a score moved when one seed was run again, with other threads.
+
+    The score is the treatment's metric; where one run gives both sides, it is their difference.
+    """
+    side, other = claim.treatment, claim.baseline
+    both = side.variant == other.variant
     for first in runs if repeat else ():
         if (first["variant"], first["seed"]) == (side.variant, repeat["seed"]):
-            once, again = first["values"][side.metric], repeat["values"][side.metric]
+            once, again = (
+                run["values"][side.metric] - (run["values"][other.metric] if both else 0.0)
+                for run in (first, repeat)
+            )
             return {
                 "seed": repeat["seed"],
+                "of": "difference" if both else "treatment",
                 "threads": [first["threads"], repeat["threads"]],
                 "hardware": [first["hardware"], repeat["hardware"]],
                 "values": [once, again],

@@ -58,8 +58,8 @@ def train_task(
     """
     run, reading = configure(task, preset, settings), reading or Reading()
     pick_device(run.phases[-1].config.device)
-    model = task.build(run.network, run.phases[0].config.seed)
     train, val = (task.data(run.data, root, split, reading) for split in ("train", "val"))
+    model = task.build(run.network, run.phases[0].config.seed)
     loader = _in_order(task, val, reading)
     identity = {"task": task.name, "preset": preset, **_network_of(model, run), **asdict(run.data)}
     identity |= {"samples": _counts(train)}

@@ -24,7 +24,7 @@ ICONS = {
 }
 VERDICTS = tuple(ICONS)[:-1]  # those of claims that are judged
 KINDS = {
-    "paper": "Of the papers’ claims, counted with their variants, {} are judged",
+    "paper": "Of the papers’ claims, counted with their variants, {} were tested",
     "ours": "of our own {}",
     "by construction": "of those that are true by construction {}",
 }
@@ -107,6 +107,8 @@ def _briefly(record: Record) -> str:
     between = f" {span(*record['interval'])}" if record.get("interval") else ""
     count = len(record["seeds"])
     told = f"{number(record['mean_difference'])}{between} in {_metric(record)}"
+    if record.get("direction") == "equal":
+        told += f", 90 % interval, equal if within ±{record['effect']:g}"
     return f"{told}, {'1 seed' if count == 1 else f'{count} seeds'}"
 
 
@@ -143,7 +145,7 @@ def noise_table(records: Mapping[str, Record], caption: str = "") -> Html:
     columns = ("Claim", "First run", "Run again", "Apart", "Counts from")
     rows = [
         [
-            text(f"{record['id']}, {term(record['treatment']['metric'])}"),
+            f"{text(record['id'])}, {_repeated_metric(record)}",
             *(f"{number(value)}" for value in noise["values"]),
             number(noise["spread"]),
             number(record["effect"]),
@@ -243,6 +245,12 @@ def _metric(record: Record) -> str:
     return text(" − ".join(dict.fromkeys(term(side["metric"]) for side in sides if side)))
 
 
+def _repeated_metric(record: Record) -> str:
+    """What the noise of a record is of: one run's score, or its difference of two."""
+    of_both = record["noise"].get("of") == "difference"
+    return _metric(record) if of_both else text(term(record["treatment"]["metric"]))
+
+
 def _reported(record: Record) -> str:
     """The paper's own figures, each source below those that it gives."""
     by_source: dict[str, list[str]] = {}
@@ -306,7 +314,9 @@ def _noise(record: Record) -> str:
     once, again = noise["threads"]
     seed, spread = noise["seed"], number(noise["spread"])
     where = ", on different computers" if len(set(noise["hardware"])) > 1 else ""
-    return f"{spread} between two runs of seed {seed}, with {once} and with {again} threads{where}"
+    what = " of the difference" if noise.get("of") == "difference" else ""
+    runs = f"between two runs of seed {seed}, with {once} and with {again} threads"
+    return f"{spread}{what} {runs}{where}"
 
 
 def _earlier(superseded: Record) -> str:

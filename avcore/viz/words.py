@@ -127,8 +127,10 @@ def repeated(record: Mapping[str, Any] | None) -> Words:
     if not record or not noise:
         return Words("No seed of this claim was run twice yet.")
     (first, again), (once, twice) = noise["values"], noise["threads"]
+    sides = ("treatment", "baseline") if noise.get("of") == "difference" else ("treatment",)
+    what = " − ".join(term(record[side]["metric"]) for side in sides)
     return Words(
-        f"Seed {noise['seed']} of claim {record['id']}: {term(record['treatment']['metric'])} "
+        f"Seed {noise['seed']} of claim {record['id']}: {what} "
         f"{first:.3f} with {once} thread{'' if once == 1 else 's'}, {again:.3f} with {twice}, "
         f"which is {noise['spread']:.3f} apart."
     )

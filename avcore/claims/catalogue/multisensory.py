@@ -90,7 +90,7 @@ M3 = replace(
 M4 = Claim(
     id="M4",
     paper=PAPER,
-    sentence="A single frame separates voices worse than a video.",
+    sentence="With a single frame the voice in view comes out worse than with a video.",
     experiment=f"{EXPERIMENTS}:separation_experiment",
     treatment=Side("multisensory", "si_sdr_gain"),
     baseline=Side("single frame", "si_sdr_gain"),
@@ -179,6 +179,7 @@ M8 = Claim(
 M9 = replace(
     M8,
     id="M9",
+    kind="ours",
     sentence="Learning from shifted sound stays at chance longer than learning from random pairs.",
     treatment=Side("shift", "plateau"),
     baseline=Side("random pairs", "plateau"),
