@@ -159,7 +159,9 @@ def reproduce(
         (r["id"], r["verdict"], _difference(r), r["treatment"]["metric"], len(r["seeds"]))
         for r in records.values()
     ]
-    typer.echo(table(("claim", "verdict", "difference [95 %]", "metric", "seeds"), rows))
+    typer.echo(table(("claim", "verdict", "difference [interval]", "metric", "seeds"), rows))
+    if rows:
+        typer.echo("Intervals are of 95 %, of 90 % where a claim is equality.")
 
 
 def show_held_out(name: str, figures: dict[str, float]) -> None:
