@@ -15,7 +15,34 @@ typer = require("typer", "cli")
 
 PLAIN = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 Scale = Annotated[str, typer.Option(help="smoke, quick or full")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, …")]
+
+
+def check_device(device: str) -> str:
+    """The name of a device that this machine has.
+
+    Raises
+    ------
+    AvcoreError
+        When it is unknown, or the machine has none.
+    """
+    if device != "auto":
+        import torch
+
+        from avcore.training.config import pick_device
+
+        chosen = pick_device(device)
+        if chosen.type == "meta":
+            raise AvcoreError("unknown device 'meta'; choose auto, cpu, cuda or mps")
+        try:
+            torch.empty(1, device=chosen)
+        except (AssertionError, NotImplementedError, RuntimeError):
+            raise AvcoreError(
+                f"there is no device {device} on this machine; choose auto or cpu"
+            ) from None
+    return device
+
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, …", callback=check_device)]
 Paper = Annotated[str, typer.Argument(help="such as avs; an unknown one lists them all")]
 Root = Annotated[Path | None, typer.Option(help="the folder of the data")]
 Settings = Annotated[

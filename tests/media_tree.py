@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import soundfile
 from PIL import Image
 
 RATE = 16_000
+MOMENT = 1.5  # s, of the flash and the click of a film
 
 
 def disc(colour=(200, 60, 40), size=64, mode="RGBA") -> Image.Image:
@@ -75,6 +77,63 @@ def write_video(path: Path, shades=(40, 120, 200), seconds_each=1, sound=True, p
             container.mux(track.encode(frame))
             container.mux(track.encode())
     return path
+
+
+def noise(seconds, rate, channels=1, seed=0):
+    """Low-passed noise, which AAC keeps well, (channels, n) float32."""
+    rng = np.random.default_rng(seed)
+    wave = np.cumsum(rng.standard_normal((1, round(seconds * rate))), 1)
+    wave = wave - np.convolve(wave[0], np.ones(64) / 64, "same")
+    return np.repeat(0.2 * wave / wave.std(), channels, 0).clip(-1, 1).astype(np.float32)
+
+
+def silence_with_click(seconds, rate, channels=1, at=MOMENT):
+    wave = np.zeros((channels, round(seconds * rate)), np.float32)
+    wave[:, round(at * rate)] = 0.9
+    return wave
+
+
+def flash(time):
+    """White for a tenth of a second, else dark grey."""
+    return 255 if MOMENT - 1e-6 <= time < MOMENT + 0.1 else 40
+
+
+def write_film(
+    path: Path, times, sound=None, rate=44_100, size=(64, 48), shade=flash, sound_from=0.0,
+    codec="libx264", sound_codec="aac", turns=0, options=None, preset="ultrafast",
+    rate_of_pictures=25, title="",
+) -> Path:  # fmt: skip
+    """A real video with pictures at `times` (s); a shade is a grey or (H, W, 3) of a time."""
+    import av
+
+    with av.open(str(path), "w", options=options or {}) as container:
+        container.metadata["title"] = title
+        stream = container.add_stream(codec, rate=rate_of_pictures)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p" if size[0] % 2 == size[1] % 2 == 0 else "yuv444p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.options = {"preset": preset} if codec == "libx264" else {}
+        if turns:
+            stream.set_display_rotation(90 * turns)
+        layout = "stereo" if sound is not None and len(sound) == 2 else "mono"
+        track = sound is not None and container.add_stream(sound_codec, rate=rate, layout=layout)
+        for time in times:
+            picture = np.zeros((size[1], size[0], 3), np.uint8) + np.asarray(shade(time), np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if track and sound.size:
+            frame = av.AudioFrame.from_ndarray(sound, "fltp", layout)
+            frame.sample_rate = rate
+            frame.pts, frame.time_base = round(sound_from * rate), Fraction(1, rate)
+            container.mux(track.encode(frame))
+            container.mux(track.encode())
+    return path
+
+
+def even(seconds, fps=25):
+    return np.arange(round(seconds * fps)) / fps
 
 
 def write_tree(root: Path) -> Path:

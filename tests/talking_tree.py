@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from media_tree import RATE, tone, write_sound, write_video
 
-SPEAKERS = {f"id0000{number}": "fm"[number % 2] for number in range(1, 7)}  # in dev: three of each
+SPEAKERS = {f"id0000{number}": "fm"[number % 2] for number in range(1, 9)}  # in dev: four of each
 TESTED = {"id00011": "m", "id00012": "f"}
 SECONDS = 3  # of a clip
 

@@ -191,6 +191,12 @@ def test_holm_by_hand():
     assert holm({"a": 0.03, "b": 0.03}) == {"a": 0.06, "b": 0.06} and holm({}) == {}
 
 
+@pytest.mark.parametrize("chance", [math.nan, -0.1, 1.1])
+def test_what_is_no_p_value_is_refused(chance):
+    with pytest.raises(AvcoreError, match=r"p values lie between 0 and 1, got .* for a"):
+        holm({"a": chance, "b": 0.01})
+
+
 def test_paired_values_are_compared():
     first, second = np.array([0.5, 0.7, 0.6, 0.6]), np.array([0.1, 0.2, 0.2, 0.1])
     found = compare(first, second)

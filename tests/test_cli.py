@@ -47,6 +47,16 @@ def run(capsys, *arguments):
         (["reproduce", "--scale", "huge"], "unknown scale 'huge'"),
         (["reproduce", "--seeds", "few"], "got 'few'"),
         (["reproduce", "--device", "gpu"], "unknown device 'gpu'"),
+        (["reproduce", "--device", "meta"], "unknown device 'meta'"),
+        (["evaluate", "avs", "--device", "xpu"], "there is no device xpu on this machine"),
+        (
+            ["train", "denseav", "--preset=small", "--checkpoint=a.pt", "--set=seconds=inf"],
+            "seconds wants a number, got 'inf'",
+        ),
+        (
+            ["train", "denseav", "--preset=small", "--checkpoint=a.pt", "--set=batch_size=1"],
+            "denseav wants a batch_size of at least 2",
+        ),
         (["bench", "--only", "luck"], "unknown bench 'luck'"),
         (["bench", "--fast"], "No such option"),
         (

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("soundfile", reason="the media extra is not installed")
 pytest.importorskip("av", reason="the media extra is not installed")
 
-from media_tree import RATE, disc, tone, write_picture, write_sound, write_video
+from media_tree import (
+    MOMENT,
+    RATE,
+    disc,
+    even,
+    silence_with_click,
+    tone,
+    write_film,
+    write_picture,
+    write_sound,
+    write_video,
+)
+from PIL import Image, ImageOps
 
 from avcore.data.sets import folder
-from avcore.data.sets.clips import Clip, ClipDataset, fit_length
-from avcore.data.sets.files import ClipConfig
-from avcore.data.sets.video import read_video
+from avcore.data.sets.clips import Clip, ClipDataset, fit_length, read_clip
+from avcore.data.sets.files import ORIENTATION, ClipConfig, Entry, read_pictures, read_sound
+from avcore.data.sets.video import duration, read_video, sound_delay
 from avcore.support import AvcoreError, MediaError
 from avcore.training import Ordered, Shuffled
 
@@ -115,3 +128,90 @@ def test_wrong_words_are_named(root):
     for bad in ({"size": 0}, {"frames": 0}, {"shortest": -1.0}, {"sample_rate": 0}):
         with pytest.raises(AvcoreError, match="at least"):
             ClipConfig(**bad)
+
+
+# --- picture and sound of one moment ------------------------------------------------------------
+
+
+def lit_and_loud(path, **config):
+    """When the picture of a clip lights up and when its sound sets in, s from its beginning."""
+    seconds = config.get("seconds") or duration(path)
+    config = ClipConfig(size=16, frames=round(25 * seconds), **config)
+    clip = read_clip(Entry("a", (path,), path), config)
+    lit = clip.frames.float().mean((1, 2, 3)) > 150
+    loud = clip.waveform.abs() > 0.2
+    return lit.float().argmax().item() / 25, loud.float().argmax().item() / RATE
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3.0])
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+@pytest.mark.parametrize(("pictures_from", "sound_from"), [(0.0, 0.0), (0.0, 0.8), (0.8, 0.0)])
+def test_a_stream_that_begins_later_stays_in_its_place(
+    tmp_path, seconds, ending, pictures_from, sound_from
+):
+    click = silence_with_click(4 - sound_from, RATE, at=MOMENT - sound_from)
+    lossless = {"sound_codec": "pcm_s16le"} if ending == "mkv" else {"sound_codec": "alac"}
+    times = pictures_from + even(4 - pictures_from)
+    path = write_film(
+        tmp_path / f"a.{ending}", times, click, RATE, sound_from=sound_from, **lossless
+    )
+    assert sound_delay(path) == pytest.approx(sound_from - pictures_from, abs=0.03)
+    lit, loud = lit_and_loud(path, seconds=seconds)
+    assert lit == pytest.approx(loud, abs=0.06)
+    if not seconds:
+        assert lit == pytest.approx(MOMENT - pictures_from, abs=0.06)
+
+
+def test_where_there_is_no_sound_any_more_it_is_silent(tmp_path):
+    path = write_film(
+        tmp_path / "a.mkv", even(6), np.full((1, 2 * RATE), 0.5, np.float32), RATE,
+        sound_codec="pcm_s16le",
+    )  # fmt: skip
+    clip = read_clip(Entry("a", (path,), path), ClipConfig(size=16, seconds=1.0))
+    assert clip.waveform.shape == (RATE,) and not clip.waveform.any()  # 2.5 s to 3.5 s
+    whole = read_clip(Entry("a", (path,), path), ClipConfig(size=16))
+    assert len(whole.waveform) == pytest.approx(6 * RATE, abs=0.1 * RATE)
+    assert whole.waveform[: 2 * RATE - 99].all() and not whole.waveform[2 * RATE + 99 :].any()
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_turned_film_is_read_upright(tmp_path, turns):
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:24, :32] = 255  # stored; upright it is elsewhere
+    path = write_film(tmp_path / "a.mp4", even(2), shade=lambda _: picture, turns=turns)
+    (seen,) = read_video(path)
+    upright = np.rot90(picture, turns)
+    assert seen.shape == upright.shape and np.abs(seen.astype(int) - upright).mean() < 10
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_photograph_is_read_upright(tmp_path, orientation):
+    stored = np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8)
+    image = Image.fromarray(stored)
+    image.getexif()[ORIENTATION] = orientation
+    image.save(tmp_path / "a.png", exif=image.getexif())
+    with Image.open(tmp_path / "a.png") as saved:
+        upright = np.asarray(ImageOps.exif_transpose(saved))
+    (seen,) = read_pictures(tmp_path / "a.png", ClipConfig())
+    assert np.array_equal(seen, upright)
+
+
+def test_a_film_that_was_cut_short_is_named(tmp_path):
+    path = write_film(tmp_path / "a.mkv", even(8), silence_with_click(8, RATE), RATE)
+    short = tmp_path / "short.mkv"
+    short.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    whole = read_video(path, 8)
+    assert len(whole) == 8
+    with pytest.raises(MediaError, match=r"its pictures end early, after \d\.\d s|not a whole"):
+        read_video(short, 8)
+    still = write_film(tmp_path / "still.mp4", [0.0, 0.1, 6.0], silence_with_click(6, RATE), RATE)
+    assert len(read_video(still, 8)) == 8  # one picture is shown for long
+
+
+def test_tags_in_another_encoding_are_a_sentence_or_no_matter(tmp_path):
+    path = write_film(tmp_path / "a.mkv", even(2), silence_with_click(2, RATE), RATE,
+                      title="Caf\u00e9 XX")  # fmt: skip
+    path.write_bytes(path.read_bytes().replace(b"Caf\xc3\xa9 XX", b"Caf\xe9 XXX"))
+    assert len(read_video(path, 2)) == 2
+    with pytest.raises(MediaError, match="the text of its tags is not UTF-8"):
+        read_sound(path, ClipConfig())

@@ -363,7 +363,7 @@ def test_mixtures_with_a_silent_voice_are_left_out(roots, trained, tmp_path):
         ("shift", {"seconds": 2.0}, r"seconds=2 are too few for .*least=0.5; 2.50 are needed"),
         ("voxceleb", {"seconds": 0.9}, r"seconds=0.9 are too few for separation; 1.00 are needed"),
         ("shift", {"least": 0.0}, "seconds wants the time of two frames at least, and least of"),
-        ("shift", {"seconds": "inf"}, "seconds wants the time of two frames at least"),
+        ("shift", {"seconds": "inf"}, "seconds wants a number, got .inf."),
         ("shift", {"size": 20}, "size wants a multiple of 8, got 20"),
         ("shift", {"negatives": "none"}, "unknown kind of negatives 'none'"),
         ("shift", {"fold": 2}, "fold is a setting of the layout ucf101, not of folder"),

@@ -130,6 +130,14 @@ def test_a_folder_that_is_missing_is_named(tmp_path):
         music.list_solos(tmp_path, "train")
 
 
+def test_not_every_class_that_is_wanted_has_a_duet(root):
+    shutil.rmtree(root / "duet" / "flute horn")
+    chosen = music.list_duets(root, "train", ("drum", "bell", "horn"))[0]
+    assert {entry.category for entry in chosen} == {"bell drum"}
+    with pytest.raises(AvcoreError, match=r"unknown class of .* 'gong'"):
+        music.list_duets(root, "train", ("drum", "bell", "gong"))
+
+
 def test_a_duets_folder_has_two_classes(root):
     shutil.copytree(root / "duet" / "bell drum", root / "duet" / "trio")
     problems = music.list_duets(root, "train")[1]

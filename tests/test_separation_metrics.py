@@ -87,6 +87,13 @@ def test_bss_eval_is_the_library_s_and_never_below_si_sdr():
     torch.testing.assert_close(torch.stack(louder), torch.stack(found)[:, 1])
 
 
+def test_targets_that_are_one_sound_are_a_sentence():
+    impulse = torch.zeros(2, 2000)
+    impulse[:, 0] = 1.0
+    with pytest.raises(AvcoreError, match="cannot tell the targets apart"):
+        bss_eval(torch.randn(2, 2000), impulse)
+
+
 def test_bss_eval_can_choose_the_order():
     pytest.importorskip("mir_eval")
     targets = noises(2, 2000)

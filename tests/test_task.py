@@ -253,6 +253,24 @@ def test_a_checkpoint_resumes_no_other_run(tmp_path, settings, said):
         train_task(FAKE, "plain", None, {"checkpoint": path, **settings})
 
 
+class FromFiles(dict):
+    files = "12345678"  # which they are
+
+
+def test_a_training_goes_on_with_the_same_files_alone(tmp_path, monkeypatch):
+    path, task = tmp_path / "run.pt", replace(FAKE, data=lambda *given: FromFiles(data(*given)))
+    train_task(task, "plain", None, {"checkpoint": path})
+    train_task(task, "plain", None, {"checkpoint": path})
+    monkeypatch.setattr(FromFiles, "files", "87654321")
+    with pytest.raises(CheckpointError, match=r"files=\['12345678'.* not \['87654321'"):
+        train_task(task, "plain", None, {"checkpoint": path})
+
+
+def test_batches_that_are_too_small_are_named():
+    with pytest.raises(AvcoreError, match="fake wants a batch_size of at least 5"):
+        configure(replace(FAKE, least=5), "plain", {"batch_size": 4})
+
+
 def test_a_file_of_weights_is_known_by_what_is_in_it(tmp_path):
     path, weights = tmp_path / "run.pt", tmp_path / "start.pt"
     torch.save(nn.Linear(3, 1).state_dict(), weights)

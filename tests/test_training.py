@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -652,6 +653,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(poison, tmp_path):
 def test_a_wrong_configuration_is_named(change, words):
     with pytest.raises(AvcoreError, match=words):
         replace(CPU, **change)
+
+
+@pytest.mark.parametrize("value", [np.float64(0.5), {"a": [np.zeros(3)]}, Path("a")])
+def test_what_could_not_be_read_again_is_not_written(tmp_path, value):
+    path = tmp_path / "a.pt"
+    save_checkpoint(small_model(), path, score=0.5, notes=[1, "two", None, torch.ones(2)])
+    with pytest.raises(CheckpointError, match=r"score=.* is neither a plain value nor a tensor"):
+        save_checkpoint(small_model(), path, score=value)
+    assert load_checkpoint(small_model(), path)["score"] == 0.5  # the old one
+    torch.save({"format": "avcore checkpoint 1"}, path)
+    with pytest.raises(CheckpointError, match="is damaged: there are no weights in it"):
+        load_checkpoint(small_model(), path)
 
 
 def test_devices_are_checked():

@@ -14,6 +14,8 @@ import torch
 pytest.importorskip("av", reason="the media extra is not installed")
 
 import av
+from media_tree import MOMENT, even, noise, silence_with_click
+from media_tree import write_film as write
 
 from avcore import cli
 from avcore.data.media.read import read_audio
@@ -30,60 +32,6 @@ from avcore.viz.theme import colour_table
 
 FORM = ClipForm()
 COLOURS = colour_table("inferno")
-MOMENT = 1.5  # s, of the flash and the click
-
-
-def noise(seconds, rate, channels=1, seed=0):
-    """Low-passed noise, which AAC keeps well, (channels, n) float32."""
-    rng = np.random.default_rng(seed)
-    wave = np.cumsum(rng.standard_normal((1, round(seconds * rate))), 1)
-    wave = wave - np.convolve(wave[0], np.ones(64) / 64, "same")
-    return np.repeat(0.2 * wave / wave.std(), channels, 0).clip(-1, 1).astype(np.float32)
-
-
-def silence_with_click(seconds, rate, channels=1, at=MOMENT):
-    wave = np.zeros((channels, round(seconds * rate)), np.float32)
-    wave[:, round(at * rate)] = 0.9
-    return wave
-
-
-def flash(time):
-    """White for a tenth of a second, else dark grey."""
-    return 255 if MOMENT - 1e-6 <= time < MOMENT + 0.1 else 40
-
-
-def write(
-    path: Path, times, sound=None, rate=44_100, size=(64, 48), shade=flash, sound_from=0.0,
-    codec="libx264", sound_codec="aac", turns=0, options=None,
-) -> Path:  # fmt: skip
-    """A real video with pictures at `times` (s); a shade is a grey or (H, W, 3) of a time."""
-    with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(codec, rate=25)
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p" if size[0] % 2 == size[1] % 2 == 0 else "yuv444p"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        stream.options = {"preset": "ultrafast"} if codec == "libx264" else {}
-        if turns:
-            stream.set_display_rotation(90 * turns)
-        layout = "stereo" if sound is not None and len(sound) == 2 else "mono"
-        track = sound is not None and container.add_stream(sound_codec, rate=rate, layout=layout)
-        for time in times:
-            picture = np.zeros((size[1], size[0], 3), np.uint8) + np.asarray(shade(time), np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
-            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-        if track and sound.size:
-            frame = av.AudioFrame.from_ndarray(sound, "fltp", layout)
-            frame.sample_rate = rate
-            frame.pts, frame.time_base = round(sound_from * rate), Fraction(1, rate)
-            container.mux(track.encode(frame))
-            container.mux(track.encode())
-    return path
-
-
-def even(seconds, fps=25):
-    return np.arange(round(seconds * fps)) / fps
 
 
 @pytest.fixture(scope="module")
@@ -308,6 +256,28 @@ def test_what_a_video_lacks_is_named(tmp_path, video):
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_a_header_that_nobody_can_follow_is_named(tmp_path):
+    path = write(tmp_path / "a.avi", even(3), noise(3, 16_000), 16_000, codec="mpeg4",
+                 sound_codec="mp3")  # fmt: skip
+    content = path.read_bytes()
+    for four, what in ((b"FMP4", "pictures are"), (b"\x55\x00\x01\x00", "sound is")):
+        assert four in content
+        other = tmp_path / f"{what[:5]}.avi"
+        other.write_bytes(content.replace(four, b"\x77\x66" + four[2:]))
+        with pytest.raises(MediaError, match=f"its {what} of an unknown codec"):
+            describe(other)
+    slow = write(tmp_path / "slow.mkv", [0.0, 600.0, 1200.0], noise(3, 16_000), 16_000,
+                 sound_codec="pcm_s16le", rate_of_pictures=Fraction(1, 600))  # fmt: skip
+    with pytest.raises(MediaError, match="pictures a second cannot be right"):
+        describe(slow)
+
+
+def test_tags_in_another_encoding_do_no_harm(tmp_path):
+    path = write(tmp_path / "a.mkv", even(3), noise(3, 16_000), 16_000, title="Caf\u00e9 XX")
+    path.write_bytes(path.read_bytes().replace(b"Caf\xc3\xa9 XX", b"Caf\xe9 XXX"))
+    assert describe(path).width == 64
+
+
 def test_streams_without_content_are_named(tmp_path):
     blank = write(tmp_path / "blank.mkv", [], noise(3, 16_000), 16_000)
     with pytest.raises(MediaError, match="has no pictures in it"):
@@ -383,6 +353,27 @@ def test_an_identity_gives_the_sound_and_the_pictures_back(tmp_path, video):
             read_pictures(video), read_pictures(file), strict=True
         ):
             assert time == pytest.approx(copied_at, abs=1e-3) and np.array_equal(picture, copied)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_pictures_that_lean_on_later_ones_are_copied_whole(tmp_path, ending):
+    path = write(
+        tmp_path / f"a.{ending}", even(4), noise(4, 44_100), preset="medium", shade=drifting
+    )
+    with av.open(str(path)) as container:
+        assert any(packet.pts != packet.dts for packet in container.demux(video=0))
+    own = read_pictures(path)
+    for file in separate_video(path, tmp_path / "out", identity).files:
+        copied = read_pictures(file)
+        assert len(copied) == len(own) == 100
+        for (time, picture), (shown_at, shown) in zip(own, copied, strict=True):
+            assert shown_at == pytest.approx(time, abs=2e-3) and np.array_equal(picture, shown)
+
+
+def drifting(time):
+    """Stripes that move, so that a picture is foretold by its neighbours."""
+    column = np.arange(64) + 25 * time
+    return (120 + 100 * np.sin(column / 5))[None, :, None].repeat(48, 0).repeat(3, 2)
 
 
 @pytest.mark.parametrize(("size", "codec"), [((64, 48), "mpeg4"), ((63, 47), "libx264")])

@@ -147,7 +147,15 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
     With the k-th smallest of m multiplied by m - k + 1, and none smaller than the one before,
     all that stay below 0.05 are false together at most once in twenty times.
+
+    Raises
+    ------
+    AvcoreError
+        For a p value that is none.
     """
+    for name, chance in p_values.items():
+        if not 0 <= chance <= 1:
+            raise AvcoreError(f"p values lie between 0 and 1, got {chance} for {name}")
     corrected, largest = {}, 0.0
     for position, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
         largest = max(largest, min(1.0, (len(p_values) - position) * p_values[name]))

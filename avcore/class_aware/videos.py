@@ -26,7 +26,7 @@ from avcore.data.media.apt import Progress
 from avcore.data.sets import clips, music, vggsound
 from avcore.data.sets.clips import Clip, ClipDataset, Index, fit_length
 from avcore.data.sets.collage import SOUNDING, TILES, Collage, Collages
-from avcore.data.sets.files import SPLITS, ClipConfig
+from avcore.data.sets.files import SPLITS, ClipConfig, files_digest
 from avcore.nn import pretrained
 from avcore.support import AvcoreError, choose
 from avcore.training import Ordered, Parts, Reading
@@ -111,8 +111,11 @@ def read(options: Videos, root: str | Path | None, split: str, reading: Reading)
     single = _clips(options, root, find(half=1), f"solos, {split}", reading)
     names = options.classes or sorted({clip.category for clip in single})
     parts = Parts(solos=_solos(options, single, names))
+    entries = [entry for half in (1, 2) for entry in find(half=half)[0]]
+    parts.files = files_digest(entries)
     if split == "train" and options.mixtures == "duets":
         index = music.list_duets(root, split, options.classes, options.moments)
+        parts.files = files_digest([*entries, *index[0]])
         both = _clips(options, root, index, "duets", reading)
         parts["mixtures"] = _duets(options, both, names)
         return parts

@@ -63,7 +63,8 @@ def bss_eval(estimates: Values, targets: Values, best_order: bool = False) -> Ra
     Raises
     ------
     AvcoreError
-        When a target or an estimate is silent, shapes differ, or values are not finite.
+        When a target or an estimate is silent, a target is another one filtered, shapes differ,
+        or values are not finite.
     ImportError
         Without `mir_eval`, which the extra "separation" brings.
     """
@@ -80,7 +81,13 @@ def bss_eval(estimates: Values, targets: Values, best_order: bool = False) -> Ra
         warnings.simplefilter("ignore", FutureWarning)
         for target, estimate in pairs:
             sounds = target.numpy(), estimate.numpy()
-            rows.append(separation.bss_eval_sources(*sounds, compute_permutation=best_order)[:3])
+            try:
+                found = separation.bss_eval_sources(*sounds, compute_permutation=best_order)
+            except (np.linalg.LinAlgError, AttributeError) as error:  # the latter by numpy 2
+                raise AvcoreError(
+                    "BSS Eval cannot tell the targets apart: one is the other, filtered"
+                ) from error
+            rows.append(found[:3])
     values = torch.from_numpy(np.array(rows)).to(targets.device).clamp(-LIMIT, LIMIT)
     return Ratios(*(each.reshape(targets.shape[:-1]) for each in values.unbind(1)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,15 @@ FORMAT = "avcore checkpoint 1"
 def save_checkpoint(model: nn.Module, path: str | Path, **extra: Any) -> None:
     """Write the weights of `model`, and plain values or tensors in `extra`, to `path`.
 
-    The file appears only when it is whole; an error (`CheckpointError` where the disk is full)
-    leaves an older one as it was.
+    The file appears only when it is whole; an error leaves an older one as it was.
+
+    Raises
+    ------
+    CheckpointError
+        When the disk is full, or a value in `extra` could not be read again.
     """
+    for name, value in extra.items():
+        _must_be_readable(name, value)
     write(path, {"model": model.state_dict(), "extra": extra})
 
 
@@ -37,8 +45,24 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> dict[str, Any]:
         then as it was.
     """
     content = read(path)
+    if "model" not in content:
+        raise CheckpointError(f"{path} is damaged: there are no weights in it")
     fill(model, content["model"], path)
     return content.get("extra", {})
+
+
+def _must_be_readable(name: str, value: Any) -> None:
+    """Whether a value can be read again without running anything: it is written, and read."""
+    trial = io.BytesIO()
+    try:
+        torch.save(value, trial)
+        trial.seek(0)
+        torch.load(trial, weights_only=True)
+    except (pickle.PickleError, AttributeError, TypeError) as error:
+        raise CheckpointError(
+            f"{name}={value!r:.60} is neither a plain value nor a tensor ({type(value).__name__}), "
+            "and could not be read again"
+        ) from error
 
 
 def write(path: str | Path, content: dict[str, Any]) -> None:

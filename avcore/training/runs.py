@@ -62,7 +62,7 @@ def train_task(
     model = task.build(run.network, run.phases[0].config.seed)
     loader = _in_order(task, val, reading)
     identity = {"task": task.name, "preset": preset, **_network_of(model, run), **asdict(run.data)}
-    identity |= {"samples": _counts(train)}
+    identity |= {"samples": _counts(train), "files": [_files(part) for part in (train, val)]}
     trained, phases = Trained(model), _phases(run, train)
     for number, phase in enumerate(phases):
         config, last = phase.config, phase is phases[-1]
@@ -139,6 +139,8 @@ def load_task(task: Task, path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     CheckpointError
         When the file is missing, damaged, or not of a training of this task.
     """
+    if Path(path).is_dir():
+        raise CheckpointError(f"{path} is a folder; give the file of a checkpoint")
     content = checkpoint.read(path)
     run = content.get("settings", {})
     if (found := run.get("task")) != task.name:
@@ -176,6 +178,13 @@ def _counts(data: Any) -> Any:
     if isinstance(data, Parts):
         return {name: count_samples(part) for name, part in data.items()}
     return count_samples(data)
+
+
+def _files(data: Any) -> Any:
+    """Which files the data are, or each part of them; None where they do not say."""
+    if isinstance(data, Parts) and data.files is None:
+        return {name: _files(part) for name, part in data.items()}
+    return getattr(data, "files", None)
 
 
 def _phases(run: Preset, data: Any) -> list[Phase]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 import types
 from collections.abc import Mapping
@@ -92,7 +93,10 @@ def _as(value: Any, kind: Any) -> Any:
     if kind is int:
         return int(value) if text else _exactly(value, int)
     if kind is float:
-        return float(value) if text or type(value) is int else _exactly(value, float)
+        number = float(value) if text or type(value) is int else _exactly(value, float)
+        if not math.isfinite(number):
+            raise ValueError
+        return number
     if kind is Path:
         return Path(value)
     if get_origin(kind) is tuple:

@@ -47,7 +47,15 @@ class Phase:
 
 
 class Parts(dict[str, Any]):
-    """Data of several kinds in one split, by name, such as solos and mixtures."""
+    """Data of several kinds in one split, by name, such as solos and mixtures.
+
+    Attributes
+    ----------
+    files
+        What tells the files that they were read from from others, such as a `files_digest`.
+    """
+
+    files: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,8 +130,9 @@ class Task:
         attribute `network` what became of the options.
     data
         `data(options, root, split, reading)` gives the samples of a split, checked; or `Parts`,
-        where phases learn from different data. Data that are made and not read have no use for a
-        root.
+        where phases learn from different data. An attribute `files` of theirs, if there is one,
+        says which files they are (see `files_digest`): a training goes on with the same only.
+        Data that are made and not read have no use for a root.
     loss
         `loss(model, batch, recipe)` gives a dict of scalars with a "loss".
     evaluate
@@ -134,6 +143,9 @@ class Task:
         is scored whenever its checkpoint is due.
     batch
         Samples in a batch of the evaluation.
+    least
+        The fewest samples that a batch of the training can learn from, such as two where the
+        others of a batch are the negatives.
     trained
         `trained(network)` names the fields of `network` whose file brings a whole trained network.
         By default none does.
@@ -160,6 +172,7 @@ class Task:
     evaluate: Callable[[Any, Any], dict[str, float]]
     best: str
     batch: int = 64
+    least: int = 1
     trained: Callable[[Any], tuple[str, ...]] = _no_files
     settle: Callable[[Preset, Mapping[str, Any]], Preset] = _as_it_is
     prepare: Callable[[Any, Any], None] = _nothing
@@ -175,7 +188,15 @@ def configure(task: Task, preset: str, settings: Mapping[str, Any] | None = None
     Raises
     ------
     AvcoreError
-        For an unknown preset or key, which lists what is possible, or a value of a wrong type.
+        For an unknown preset or key, which lists what is possible, a value of a wrong type, or
+        batches that are too small to learn from.
     """
     chosen, given = choose(task.presets, preset, f"preset of {task.name}"), dict(settings or {})
-    return task.settle(apply(chosen, given), given)
+    run = task.settle(apply(chosen, given), given)
+    for phase in run.phases:
+        if phase.config.batch_size < task.least:
+            raise AvcoreError(
+                f"{task.name} wants a batch_size of at least {task.least}, since samples are "
+                f"compared with others of their batch; got {phase.config.batch_size}"
+            )
+    return run

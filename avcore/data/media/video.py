@@ -15,6 +15,8 @@ from typing import Any
 from avcore.data.media.read import _first_line, _must_have_content
 from avcore.support import MediaError, require
 
+SLOWEST = Fraction(1, 60)  # pictures a second; below it a header is not believed
+
 
 @dataclass(frozen=True)
 class Video:
@@ -62,7 +64,8 @@ def describe(path: str | Path) -> Video:
     Raises
     ------
     MediaError
-        There is no such file, it is no video, or it lacks pictures or sound.
+        There is no such file, it is no video, it lacks pictures or sound, or FFmpeg knows no way
+        to decode them.
     """
     path = Path(path)
     with opened(path) as container:
@@ -72,6 +75,9 @@ def describe(path: str | Path) -> Video:
         if not sounds:
             raise MediaError(f"{path}: has no sound in it")
         picture, sound = pictures[0], sounds[0]
+        for what, stream in (("pictures are", picture), ("sound is", sound)):
+            if stream.codec_context is None:
+                raise MediaError(f"{path}: its {what} of an unknown codec")
         if not (picture.width and picture.height):
             raise MediaError(f"{path}: has no pictures in it")
         if not (sound.rate and sound.channels):
@@ -82,6 +88,9 @@ def describe(path: str | Path) -> Video:
             if stream.start_time is not None
         ]
         length = container.duration
+        rate = picture.average_rate or picture.guessed_rate or Fraction(25)
+        if rate < SLOWEST:
+            raise MediaError(f"{path}: {float(rate):.3g} pictures a second cannot be right")
         return Video(
             path=path,
             start=min(starts, default=0.0),
@@ -89,7 +98,7 @@ def describe(path: str | Path) -> Video:
             width=picture.width,
             height=picture.height,
             aspect=float(picture.sample_aspect_ratio or 1),
-            rate=picture.average_rate or picture.guessed_rate or Fraction(25),
+            rate=rate,
             codec=picture.codec_context.name,
             container=container.format.name,
             colours=(picture.colorspace, picture.color_primaries, picture.color_trc),
@@ -116,7 +125,7 @@ def opened(path: Path) -> Iterator[Any]:
     _must_have_content(path)
     av = require("av", "media")
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise MediaError(f"{path}: not a whole video ({_first_line(error)})") from error
     with container:

@@ -180,11 +180,19 @@ def compressed(video: Video) -> Iterator[tuple[Any, Iterator[tuple[float, Any]]]
 
         def packets() -> Iterator[tuple[float, Any]]:
             shift = round(video.start / stream.time_base)
+            step = max(round(1 / (video.rate * stream.time_base)), 1)
+            undated: list[Any] = []  # Matroska leaves out when the first are to be decoded
             for packet in container.demux(stream):
-                if packet.dts is None:
+                if packet.size == 0:
                     continue  # the empty packet that ends a stream
-                packet.pts = (packet.dts if packet.pts is None else packet.pts) - shift
-                packet.dts -= shift
-                yield float(packet.dts * stream.time_base), packet
+                undated.append(packet)
+                if packet.dts is None:
+                    continue
+                for back, each in zip(range(len(undated))[::-1], undated, strict=True):
+                    each.dts = packet.dts - back * step
+                    each.pts = (each.dts if each.pts is None else each.pts) - shift
+                    each.dts -= shift
+                    yield float(each.dts * stream.time_base), each
+                undated.clear()
 
         yield stream, packets()

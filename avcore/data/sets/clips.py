@@ -19,6 +19,7 @@ from avcore.data.sets.files import (
     ClipConfig,
     Entry,
     check,
+    files_digest,
     is_video,
     read_mask,
     read_pictures,
@@ -97,12 +98,18 @@ class ClipDataset(Dataset):
             raise MediaError(f"{where}: no clip can be used{listing}")
         if problems and not skip_bad:
             raise MediaError(
-                f"{where}: not everything can be used (skip_bad=True goes on without it){listing}"
+                f"{where}: not everything can be used (skip_bad=True, or --skip-bad, goes on "
+                f"without it){listing}"
             )
         if problems:
             left = f"{len(self.entries)} clips are left"
             level = 2 if type(self) is ClipDataset else 3  # where the data set is asked for
             warnings.warn(f"{where}: {left}, not everything can be used{listing}", stacklevel=level)
+
+    @property
+    def files(self) -> str:
+        """What tells these clips from others; see `files_digest`."""
+        return files_digest(self.entries)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -166,7 +173,7 @@ def read_clip(entry: Entry, config: ClipConfig, place: float | None = None) -> C
     moment = entry.moment
     pictures = [p for path in entry.frames for p in read_pictures(path, config, moment, place)]
     frames = np.stack([_resized(picture, config.size) for picture in pictures])
-    lasts = duration(entry.frames[0]) if config.seconds and is_video(entry.frames[0]) else None
+    lasts = duration(entry.frames[0]) if is_video(entry.frames[0]) else None
     sound = read_sound(entry.sound, config, moment, place, lasts)
     masks = [_resized(read_mask(path), config.size) for path in entry.masks]
     stacked = np.stack(masks) if masks else np.zeros((0, config.size, config.size), bool)

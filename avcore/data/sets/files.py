@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import numpy as np
 
 from avcore.data.media.folder import Problem
 from avcore.data.media.read import BY_CONTAINER, read_audio, read_image
-from avcore.data.sets.video import duration, has_sound, read_video, stretch
+from avcore.data.sets.video import duration, has_sound, read_video, sound_delay, stretch
 from avcore.support import AvcoreError, MediaError, require
 
 SPLITS = ("train", "val", "test")
 MASK_MODES = ("1", "L", "P")  # of Pillow: pictures of one channel
+ORIENTATION = 0x0112  # the Exif tag that says how a picture has to be turned
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,16 @@ class ClipConfig:
         return round(self.seconds * self.sample_rate)
 
 
+def files_digest(entries: Iterable[Entry]) -> str:
+    """Eight digits that tell these clips from others: their names and the sizes of their files."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        paths = (*entry.frames, entry.sound, *entry.masks)
+        sizes = [os.path.getsize(path) if os.path.isfile(path) else 0 for path in paths]
+        digest.update(repr((entry.name, entry.category, entry.moment, sizes)).encode())
+    return digest.hexdigest()[:8]
+
+
 def missing(root: Path, entry: Entry) -> list[Problem]:
     """Which files of a clip are not there: a problem each for frames, masks and sound.
 
@@ -149,6 +161,7 @@ def read_pictures(
 ) -> list[np.ndarray]:
     """The frames of a video, or the one of a picture, each (H, W, 3) uint8 at its own size.
 
+    They are upright: turned as the file says that they have to be shown.
     `place` as in `video.stretch`.
 
     Raises
@@ -157,10 +170,22 @@ def read_pictures(
         The file is missing, damaged or too short, or has no pictures in it.
     """
     if not is_video(path):
-        return [read_image(path)[..., :3]]
+        return [_upright(path, read_image(path)[..., :3])]
     if config.shortest:
         _must_last(path, duration(path), config)
     return read_video(path, config.frames, moment, config.seconds, place)
+
+
+def _upright(path: Path, picture: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) turned and mirrored as its Exif tag says."""
+    pillow = require("PIL.Image", "media")
+    with pillow.open(path) as image:
+        orientation = image.getexif().get(ORIENTATION, 1)
+    if orientation == 1:
+        return picture
+    turned = pillow.fromarray(picture)
+    turned.getexif()[ORIENTATION] = orientation
+    return np.array(require("PIL.ImageOps", "media").exif_transpose(turned))
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -202,8 +227,8 @@ def read_sound(
 ) -> np.ndarray:
     """The sound of a clip's moment, (n,) float32, mono at the wanted rate.
 
-    `place` as in `video.stretch`. Its stretch begins where that of pictures does that last so many
-    s; without them, where the sound's own length puts it.
+    `place` as in `video.stretch`. Its stretch is that of pictures that last so many s, with silence
+    where there is no sound; without pictures it lies where the sound's own length puts it.
 
     Raises
     ------
@@ -212,12 +237,18 @@ def read_sound(
     """
     if config.may_be_silent and is_video(path) and not has_sound(path):
         return np.zeros(0, np.float32)
-    wave = read_audio(path, config.sample_rate)
+    try:
+        wave = read_audio(path, config.sample_rate)
+    except UnicodeDecodeError as error:
+        raise MediaError(f"{path}: the text of its tags is not UTF-8") from error
     own = len(wave) / config.sample_rate
     _must_last(path, own, config)
     start, length = stretch(lasts or own, moment, config.seconds, place)
-    first = round(max(min(start, own - length), 0.0) * config.sample_rate)
-    return wave[first : first + round(length * config.sample_rate)]
+    start -= sound_delay(path) if lasts and is_video(path) else 0.0
+    first, count = round(start * config.sample_rate), round(length * config.sample_rate)
+    part = wave[max(first, 0) : max(first + count, 0)]
+    before = min(max(-first, 0), count)
+    return np.pad(part, (before, count - before - len(part)))
 
 
 def _must_last(path: Path, lasts: float, config: ClipConfig) -> None:

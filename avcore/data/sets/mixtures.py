@@ -90,6 +90,11 @@ class Mixtures(Dataset):
             kind = {None: "", True: " of one sex", False: " of both sexes"}[same_sex]
             raise AvcoreError(f"a mixture wants two speakers{kind}, but there are none")
 
+    @property
+    def files(self) -> str:
+        """What tells the clips from others; see `files_digest`."""
+        return self.talkers.files
+
     def __len__(self) -> int:
         return self.count
 

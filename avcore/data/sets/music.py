@@ -23,6 +23,7 @@ one) is for test and as many for val. The public code cuts videos into pictures 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,13 +102,26 @@ def _indexed(
     choose(SPLITS, split, "split")
     half_of((), half)
     by_list = (root / LISTS[kind, "train"][0]).is_file()
-    known = _read_classes(root, kind).values() if by_list else _folders(root / kind)
-    known = sorted({name for category in known for name in _names(kind, category)})
-    wanted = {choose(known, name, f"class of {root}") for name in classes or known}
+    own = _known(root, kind, by_list)
+    known = own | (_known_solos(root) if classes and kind == "duet" else set())
+    wanted = {choose(sorted(known), name, f"class of {root}") for name in classes or own}
     find = _listed if by_list else _in_folders
     entries, problems = find(root, kind, split, half if split == "train" else 0)
     chosen = [entry for entry in entries if wanted.issuperset(_names(kind, entry.category))]
     return at_moments(chosen, moments), problems
+
+
+def _known(root: Path, kind: str, by_list: bool) -> set[str]:
+    """The classes that a list or the folders name."""
+    categories = _read_classes(root, kind).values() if by_list else _folders(root / kind)
+    return {name for category in categories for name in _names(kind, category)}
+
+
+def _known_solos(root: Path) -> set[str]:
+    """Those of the solos: not each of them has to have a duet. None where there are no solos."""
+    with contextlib.suppress(MediaError):
+        return _known(root, "solo", (root / LISTS["solo", "train"][0]).is_file())
+    return set()
 
 
 def _names(kind: str, category: str) -> list[str]:

@@ -34,10 +34,10 @@ def shuffled_by_name(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: _digest(entry.name))
 
 
-def held_out(names: Iterable[str]) -> set[str]:
-    """Of speakers, groups and the like one in ten, at least one, in the order of a digest."""
+def held_out(names: Iterable[str], least: int = 1) -> set[str]:
+    """Of speakers, groups and the like one in ten, at least so many, in the order of a digest."""
     ordered = sorted(set(names), key=_digest)
-    return set(ordered[: max(len(ordered) // 10, 1)])
+    return set(ordered[: max(len(ordered) // 10, least)])
 
 
 def _digest(name: str) -> bytes:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from avcore.data.media.video import picture_streams
+from avcore.data.media.video_streams import SLACK
 from avcore.support import MediaError, require
 
 FAR = 2.0  # s ahead; to come so far, going to the last key frame before is faster than decoding
@@ -41,6 +43,22 @@ def duration(path: Path) -> float:
         return _duration(path, container)
 
 
+def sound_delay(path: Path) -> float:
+    """How many s after its pictures the sound of a video begins, negative where before.
+
+    0.0 where it has only one of the two, or does not say.
+
+    Raises
+    ------
+    MediaError
+        The file is missing or damaged.
+    """
+    with _opened(path) as container:
+        both = (*picture_streams(container)[:1], *container.streams.audio[:1])
+        starts = [_starts(stream) for stream in both]
+        return starts[1] - starts[0] if len(starts) == 2 else 0.0
+
+
 def has_sound(path: Path) -> bool:
     """Whether a video has a sound track, silent or not.
 
@@ -60,7 +78,7 @@ def read_video(
     seconds: float = 0.0,
     place: float = 0.5,
 ) -> list[np.ndarray]:
-    """Frames from the middles of `count` equal parts of a video, each (H, W, 3) uint8.
+    """Frames from the middles of `count` equal parts of a video, each (H, W, 3) uint8, upright.
 
     Or of one `stretch` of it. A video that is shorter than its stretch stands still at its end; a
     single frame is from the middle of what there is.
@@ -68,7 +86,8 @@ def read_video(
     Raises
     ------
     MediaError
-        The file is missing, damaged, has no pictures, or does not say how long it lasts.
+        The file is missing, damaged, has no pictures, does not say how long it lasts, or ends
+        earlier than it says.
     """
     with _opened(path) as container:
         lasts = _duration(path, container)
@@ -85,18 +104,33 @@ def _opened(path: Path) -> Iterator[Any]:
         raise MediaError(f"{path}: there is no such file")
     av = require("av", "media")
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             yield container
     except (av.FFmpegError, OSError) as error:
         raise MediaError(f"{path}: not a whole video") from error
 
 
-def _duration(path: Path, container: Any) -> float:
-    if not container.streams.video:
+def _pictures(path: Path, container: Any) -> Any:
+    """The stream of a video's pictures, which can be decoded."""
+    streams = picture_streams(container)
+    if not streams:
         raise MediaError(f"{path}: has no pictures in it")
-    stream = container.streams.video[0]
+    if streams[0].codec_context is None:
+        raise MediaError(f"{path}: its pictures are of an unknown codec")
+    return streams[0]
+
+
+def _starts(stream: Any) -> float:
+    """When a stream begins, s on the clock of its file."""
+    return float((stream.start_time or 0) * stream.time_base)
+
+
+def _duration(path: Path, container: Any) -> float:
+    stream = _pictures(path, container)
     length = stream.duration and float(stream.duration * stream.time_base)
-    length = length or (container.duration or 0) / require("av", "media").time_base
+    if not length:  # Matroska says when all ends, counted from the beginning of its clock
+        length = (container.duration or 0) / require("av", "media").time_base
+        length -= max(_starts(stream), 0.0)
     if not length > 0:
         raise MediaError(f"{path}: does not say how long it lasts")
     return length
@@ -104,7 +138,7 @@ def _duration(path: Path, container: Any) -> float:
 
 def _frames_at(path: Path, container: Any, times: list[float]) -> list[np.ndarray]:
     """The frame that is shown at each of rising times, s from the start."""
-    stream = container.streams.video[0]
+    stream = _pictures(path, container)
     first = stream.start_time or 0
     shown, ahead, frames = None, None, []
     pictures: Iterator[Any] = iter(())
@@ -118,5 +152,10 @@ def _frames_at(path: Path, container: Any, times: list[float]) -> list[np.ndarra
             shown, ahead = ahead, next(pictures, None)
         if shown is None:
             raise MediaError(f"{path}: not a whole video")
-        frames.append(shown.to_ndarray(format="rgb24"))
+        if ahead is None and shown.duration:  # the last picture, and how long it is shown
+            until = float((shown.pts + shown.duration - first) * stream.time_base)
+            if time > until + SLACK:
+                raise MediaError(f"{path}: its pictures end early, after {until:.1f} s")
+        upright = np.rot90(shown.to_ndarray(format="rgb24"), round(shown.rotation / 90) % 4)
+        frames.append(np.ascontiguousarray(upright))
     return frames

@@ -139,10 +139,10 @@ def list_clips(root: str | Path, split: str, most: int = 0) -> Index:
     speakers, problems = _speakers(root, base)
     problems += read_sexes(root)[1]
     if split != "test":
-        if len(speakers) < 2:
-            reason = f"has {len(speakers)} speakers; two at least are needed for train and val"
+        if len(speakers) < 4:
+            reason = f"has {len(speakers)} speakers; train and val need two each at least"
             return [], [*problems, Problem("dev/mp4", reason)]
-        val = held_out(speakers)
+        val = held_out(speakers, least=2)
         speakers = [name for name in speakers if (name in val) == (split == "val")]
     entries: list[Entry] = []
     for name in speakers:

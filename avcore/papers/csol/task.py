@@ -186,6 +186,7 @@ TASK = Task(
     loss=loss,
     evaluate=evaluate,
     best="auc",
+    least=2,
     settle=settle,
     prepare=prepare,
     begin=begin,

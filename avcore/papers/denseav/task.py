@@ -261,6 +261,7 @@ TASK = Task(
     loss=loss,
     evaluate=evaluate,
     best="mean_recall",
+    least=2,
     trained=lambda network: ("official",),
     prepare=prepare,
 )

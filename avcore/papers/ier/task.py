@@ -154,6 +154,7 @@ TASK = Task(
     loss=loss,
     evaluate=evaluate,
     best="auc",
+    least=2,
     prepare=prepare,
     begin=begin,
     lesson=lesson,
