@@ -524,7 +524,9 @@ def test_wrong_arguments_are_named(good, options, reason):
 
 def test_problems_stop_the_data_set_unless_they_are_skipped(tree):
     cut(tree / "Multi-sources/ms3_data/visual_frames/-train0_x/-train0_x.mp4_1.png")
-    with pytest.raises(MediaError, match=r"skip_bad=True, or --skip-bad, goes on.*\n.*mp4_1.png: not a whole"):
+    with pytest.raises(
+        MediaError, match=r"skip_bad=True, or --skip-bad, goes on.*\n.*mp4_1.png: not a whole"
+    ):
         AVSBench(tree, "MS3", "train", size=SIZE)
     with pytest.warns(UserWarning, match=r"1 clips are left.*\n.*mp4_1.png: not a wh") as caught:
         data = AVSBench(tree, "MS3", "train", size=SIZE, skip_bad=True)

@@ -10,9 +10,9 @@ other speakers in training than in the test. The root holds::
     test/…                               the same, of other speakers
     vox1_meta.csv, vox2_meta.csv         optional: the columns "VoxCeleb1 ID" (or 2) and "Gender"
 
-The split test is the published one; for val one speaker in ten of dev is taken, by a digest of the
-name. A sound without a video is left alone. Deviations: Owens and Efros cut videos to 5 s and draw
-2.1 s of these, here they are drawn from the whole clip; sound is mono.
+The split test is the published one; for val one speaker in ten of dev, two at least, is taken, by a
+digest of the name. A sound without a video is left alone. Deviations: Owens and Efros cut videos to
+5 s and draw 2.1 s of these, here they are drawn from the whole clip; sound is mono.
 """
 
 from __future__ import annotations

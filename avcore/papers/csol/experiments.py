@@ -82,7 +82,7 @@ def solo_experiment(variant: str, seed: int, scale: str, device: str = "auto") -
     """Claims C4 and C5, for one of `VARIANTS` or `RIVALS`: the values of `evaluation.solo`.
 
     Networks of `VARIANTS` also have the dictionary's "nmi"; "true_nmi" is that of k-means under the
-    true masks, the most that any map allows.
+    true masks, as a perfect segmenter would give them.
     """
     pretrained.check(scale)
     data = _data("solo", seed, scale)
