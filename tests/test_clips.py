@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,16 @@ def test_frames_of_a_video_come_from_equal_parts(root):
     found = read_video(root / "train" / "deep" / "bell.mp4", 3)
     assert [frame.shape for frame in found] == [(32, 32, 3)] * 3
     assert [float(frame.mean()) for frame in found] == pytest.approx([40, 120, 200], abs=6)
+
+
+def test_a_data_set_knows_its_files_wherever_they_lie(root, tmp_path_factory):
+    def files(place):
+        return ClipDataset(place, folder.list_clips(place, "train"), ClipConfig(size=16)).files
+
+    copy = shutil.copytree(root, tmp_path_factory.mktemp("elsewhere") / "copy")
+    assert files(copy) == files(root)
+    write_sound(copy / "train" / "bird.wav", tone(700, 0.6))
+    assert files(copy) != files(root)
 
 
 def shorter(clip: Clip) -> Clip:
