@@ -7,6 +7,7 @@ import pytest
 from avcore import bench, trials
 from avcore.class_aware.lessons import SHARED
 from avcore.data.media import elsewhere, stamps
+from avcore.nn import pretrained
 from avcore.trials import photographs, recordings, stage
 
 MEDIA = ("photographs", "elsewhere", "people")  # how what needs fetched media begins
@@ -93,6 +94,8 @@ def test_collages_are_heard_with_the_recordings_of_tux_paint_and_of_others(drawn
             values[f"{name}_collage_ciou@0.3"] - values[f"{name}_collage_trivial_ciou@0.3"]
         )
     assert values["photographs_collage_nsa"] != values["elsewhere_collage_nsa"]
+    if pretrained.available():  # a blind eye points at nothing
+        assert values["photographs_collage_pointing"] != values["elsewhere_collage_pointing"]
 
 
 @ELSEWHERE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import shutil
 from dataclasses import replace
@@ -205,6 +206,10 @@ def test_mixtures_of_one_sex_and_of_two(talkers, same_sex):
 
 
 def test_what_cannot_be_mixed_is_one_sentence(talkers):
+    one = copy.copy(talkers["val"])
+    one.entries = [each for each in one.entries if each.category == one.entries[0].category]
+    with pytest.raises(AvcoreError, match="a mixture wants two speakers, but there are none"):
+        Mixtures(one, 3)
     with pytest.raises(AvcoreError, match="wants two speakers of one sex, but there are none"):
         Mixtures(talkers["test"], 3, same_sex=True)
     with pytest.raises(AvcoreError, match="count is not negative, got -1"):

@@ -108,11 +108,11 @@ def read(options: Videos, root: str | Path | None, split: str, reading: Reading)
     if options.features:
         pretrained.check("full")
     find = partial(LAYOUTS[options.layout], root, split, options.classes, moments=options.moments)
-    single = _clips(options, root, find(half=1), f"solos, {split}", reading)
+    index = find(half=1)
+    entries = list(index[0])
+    single = _clips(options, root, index, f"solos, {split}", reading)
     names = options.classes or sorted({clip.category for clip in single})
     parts = Parts(solos=_solos(options, single, names))
-    entries = [entry for half in (1, 2) for entry in find(half=half)[0]]
-    parts.files = files_digest(entries)
     if split == "train" and options.mixtures == "duets":
         index = music.list_duets(root, split, options.classes, options.moments)
         parts.files = files_digest([*entries, *index[0]])
@@ -120,11 +120,14 @@ def read(options: Videos, root: str | Path | None, split: str, reading: Reading)
         parts["mixtures"] = _duets(options, both, names)
         return parts
     if split == "train":
-        single = _clips(options, root, find(half=2), "solos for collages, train", reading)
+        index = find(half=2)
+        entries += index[0]
+        single = _clips(options, root, index, "solos for collages, train", reading)
     count = options.collages if split == "train" else options.held_out
     labels = [names.index(clip.category) for clip in single]
     made = Collages(single, labels, count, SEED, options.spread_db)
     parts["mixtures"] = _collages(options, next(iter(Ordered(made, count))))
+    parts.files = files_digest(entries)
     return parts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -62,7 +62,10 @@ def train_task(
     model = task.build(run.network, run.phases[0].config.seed)
     loader = _in_order(task, val, reading)
     identity = {"task": task.name, "preset": preset, **_network_of(model, run), **asdict(run.data)}
-    identity |= {"samples": _counts(train), "files": [_files(part) for part in (train, val)]}
+    identity |= {
+        "samples": _of_each(count_samples, train),
+        "files": [_files(part) for part in (train, val)],
+    }
     trained, phases = Trained(model), _phases(run, train)
     for number, phase in enumerate(phases):
         config, last = phase.config, phase is phases[-1]
@@ -168,23 +171,20 @@ def _path_fields(network: Any) -> list[str]:
 
 def _in_order(task: Task, data: Any, reading: Reading) -> Any:
     """The loader of data, or one of each part."""
-    if isinstance(data, Parts):
-        return {name: _in_order(task, part, reading) for name, part in data.items()}
-    return Ordered(data, task.batch, reading.workers)
+    return _of_each(lambda part: Ordered(part, task.batch, reading.workers), data)
 
 
-def _counts(data: Any) -> Any:
-    """How many samples there are, or of each part."""
+def _of_each(ask: Callable[[Any], Any], data: Any) -> Any:
+    """What `ask` says of the data, or of each part of them by its name."""
     if isinstance(data, Parts):
-        return {name: count_samples(part) for name, part in data.items()}
-    return count_samples(data)
+        return {name: _of_each(ask, part) for name, part in data.items()}
+    return ask(data)
 
 
 def _files(data: Any) -> Any:
     """Which files the data are, or each part of them; None where they do not say."""
-    if isinstance(data, Parts) and data.files is None:
-        return {name: _files(part) for name, part in data.items()}
-    return getattr(data, "files", None)
+    own = getattr(data, "files", None)
+    return _of_each(lambda part: getattr(part, "files", None), data) if own is None else own
 
 
 def _phases(run: Preset, data: Any) -> list[Phase]:

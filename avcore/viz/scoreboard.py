@@ -9,7 +9,7 @@ from typing import Any
 from avcore.support import AvcoreError
 from avcore.viz.forest import forest
 from avcore.viz.tables import number, span, table
-from avcore.viz.terms import in_terms, term
+from avcore.viz.terms import compared, in_terms, repeated_measure, term
 from avcore.viz.view import Html, output, text
 
 Record = Mapping[str, Any]
@@ -145,7 +145,7 @@ def noise_table(records: Mapping[str, Record], caption: str = "") -> Html:
     columns = ("Claim", "First run", "Run again", "Apart", "Counts from")
     rows = [
         [
-            f"{text(record['id'])}, {_repeated_metric(record)}",
+            text(f"{record['id']}, {repeated_measure(record)}"),
             *(f"{number(value)}" for value in noise["values"]),
             number(noise["spread"]),
             number(record["effect"]),
@@ -241,14 +241,7 @@ def _difference(record: Record) -> str:
 
 
 def _metric(record: Record) -> str:
-    sides = [record.get("treatment"), record.get("baseline")]
-    return text(" − ".join(dict.fromkeys(term(side["metric"]) for side in sides if side)))
-
-
-def _repeated_metric(record: Record) -> str:
-    """What the noise of a record is of: one run's score, or its difference of two."""
-    of_both = record["noise"].get("of") == "difference"
-    return _metric(record) if of_both else text(term(record["treatment"]["metric"]))
+    return text(compared(record))
 
 
 def _reported(record: Record) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 TERMS = {
     "act_dis": "Act.Dis",
     "agnostic_ciou@0.3": "CIoU@0.3 of the best rival",
@@ -49,6 +52,18 @@ TERMS = {
 def term(metric: str) -> str:
     """The standard term for a value of a run; its own name where that is one."""
     return TERMS.get(metric, metric)
+
+
+def compared(record: Mapping[str, Any]) -> str:
+    """The measures of both sides of a claim as a difference; one where both are the same."""
+    sides = (record.get("treatment"), record.get("baseline"))
+    return " − ".join(dict.fromkeys(term(side["metric"]) for side in sides if side))
+
+
+def repeated_measure(record: Mapping[str, Any]) -> str:
+    """What the noise of a record is of: the difference, or the first side's score."""
+    of_both = record["noise"].get("of") == "difference"
+    return compared(record) if of_both else term(record["treatment"]["metric"])
 
 
 def in_terms(gate: str) -> str:

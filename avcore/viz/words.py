@@ -10,7 +10,7 @@ from typing import Any
 
 from avcore.nn import pretrained
 from avcore.support import choose
-from avcore.viz.terms import in_terms, term
+from avcore.viz.terms import in_terms, repeated_measure, term
 from avcore.viz.view import View, significant, text
 
 
@@ -127,10 +127,8 @@ def repeated(record: Mapping[str, Any] | None) -> Words:
     if not record or not noise:
         return Words("No seed of this claim was run twice yet.")
     (first, again), (once, twice) = noise["values"], noise["threads"]
-    sides = ("treatment", "baseline") if noise.get("of") == "difference" else ("treatment",)
-    what = " − ".join(term(record[side]["metric"]) for side in sides)
     return Words(
-        f"Seed {noise['seed']} of claim {record['id']}: {what} "
+        f"Seed {noise['seed']} of claim {record['id']}: {repeated_measure(record)} "
         f"{first:.3f} with {once} thread{'' if once == 1 else 's'}, {again:.3f} with {twice}, "
         f"which is {noise['spread']:.3f} apart."
     )

@@ -75,9 +75,8 @@ def describe(path: str | Path) -> Video:
         if not sounds:
             raise MediaError(f"{path}: has no sound in it")
         picture, sound = pictures[0], sounds[0]
-        for what, stream in (("pictures are", picture), ("sound is", sound)):
-            if stream.codec_context is None:
-                raise MediaError(f"{path}: its {what} of an unknown codec")
+        must_be_known(path, picture, "pictures are")
+        must_be_known(path, sound, "sound is")
         if not (picture.width and picture.height):
             raise MediaError(f"{path}: has no pictures in it")
         if not (sound.rate and sound.channels):
@@ -111,6 +110,23 @@ def picture_streams(container: Any) -> list:
     """Streams of moving pictures; the cover of a piece of music is none."""
     cover = require("av.stream", "media").Disposition.attached_pic
     return [stream for stream in container.streams.video if not stream.disposition & cover]
+
+
+def must_be_known(path: Path, stream: Any, what: str) -> None:
+    """Whether FFmpeg can decode a stream.
+
+    Raises
+    ------
+    MediaError
+        It cannot; `what` begins as "pictures are".
+    """
+    if stream.codec_context is None:
+        raise MediaError(f"{path}: its {what} of an unknown codec")
+
+
+def start_of(stream: Any) -> float:
+    """When a stream begins, s on the clock of its file; 0 where it does not say."""
+    return float((stream.start_time or 0) * stream.time_base)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avcore.data.media.read import _first_line
-from avcore.data.media.video import Video, opened, picture_streams
+from avcore.data.media.video import Video, opened, picture_streams, start_of
 from avcore.support import MediaError, require
 
 SAYS_ITS_LENGTH = ("mov", "matroska", "avi", "flv")  # containers whose header is exact
@@ -34,6 +34,11 @@ class Picture(NamedTuple):
     turns: int
 
 
+def turns_of(frame: Any) -> int:
+    """The quarter turns of a decoded frame; see `Picture`."""
+    return round(frame.rotation / 90) % 4
+
+
 def pictures(video: Video) -> Iterator[Picture]:
     """All pictures in the order of their times.
 
@@ -52,7 +57,7 @@ def pictures(video: Video) -> Iterator[Picture]:
                 continue  # its clock stands still or runs back
             time = until if frame.time is None else frame.time - video.start
             until = time + (float((frame.duration or 0) * (frame.time_base or 0)) or usual)
-            yield Picture(time, until, frame, round(frame.rotation / 90) % 4)
+            yield Picture(time, until, frame, turns_of(frame))
         if time == -math.inf:
             raise MediaError(f"{video.path}: has no pictures in it")
         _must_be_whole(video, stream, until, "picture")
@@ -159,7 +164,7 @@ def _decoded(video: Video, container: Any, stream: Any, what: str) -> Iterator[A
 def _must_be_whole(video: Video, stream: Any, until: float, what: str) -> None:
     """Whether a stream lasts as long as its own header says."""
     if stream.duration is not None:
-        first = float((stream.start_time or 0) * stream.time_base) - video.start
+        first = start_of(stream) - video.start
         must_last(video, until, first + float(stream.duration * stream.time_base), what)
 
 

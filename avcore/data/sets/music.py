@@ -101,18 +101,22 @@ def _indexed(
 ) -> Index:
     choose(SPLITS, split, "split")
     half_of((), half)
-    by_list = (root / LISTS[kind, "train"][0]).is_file()
-    own = _known(root, kind, by_list)
+    own = _known(root, kind)
     known = own | (_known_solos(root) if classes and kind == "duet" else set())
     wanted = {choose(sorted(known), name, f"class of {root}") for name in classes or own}
-    find = _listed if by_list else _in_folders
+    find = _listed if _has_lists(root, kind) else _in_folders
     entries, problems = find(root, kind, split, half if split == "train" else 0)
     chosen = [entry for entry in entries if wanted.issuperset(_names(kind, entry.category))]
     return at_moments(chosen, moments), problems
 
 
-def _known(root: Path, kind: str, by_list: bool) -> set[str]:
-    """The classes that a list or the folders name."""
+def _has_lists(root: Path, kind: str) -> bool:
+    return (root / LISTS[kind, "train"][0]).is_file()
+
+
+def _known(root: Path, kind: str) -> set[str]:
+    """The classes that the lists or the folders name."""
+    by_list = _has_lists(root, kind)
     categories = _read_classes(root, kind).values() if by_list else _folders(root / kind)
     return {name for category in categories for name in _names(kind, category)}
 
@@ -120,7 +124,7 @@ def _known(root: Path, kind: str, by_list: bool) -> set[str]:
 def _known_solos(root: Path) -> set[str]:
     """Those of the solos: not each of them has to have a duet. None where there are no solos."""
     with contextlib.suppress(MediaError):
-        return _known(root, "solo", (root / LISTS["solo", "train"][0]).is_file())
+        return _known(root, "solo")
     return set()
 
 

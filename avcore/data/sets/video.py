@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from avcore.data.media.video import picture_streams
-from avcore.data.media.video_streams import SLACK
+from avcore.data.media.video import must_be_known, picture_streams, start_of
+from avcore.data.media.video_streams import SLACK, turns_of
 from avcore.support import MediaError, require
 
 FAR = 2.0  # s ahead; to come so far, going to the last key frame before is faster than decoding
@@ -55,7 +55,7 @@ def sound_delay(path: Path) -> float:
     """
     with _opened(path) as container:
         both = (*picture_streams(container)[:1], *container.streams.audio[:1])
-        starts = [_starts(stream) for stream in both]
+        starts = [start_of(stream) for stream in both]
         return starts[1] - starts[0] if len(starts) == 2 else 0.0
 
 
@@ -115,14 +115,8 @@ def _pictures(path: Path, container: Any) -> Any:
     streams = picture_streams(container)
     if not streams:
         raise MediaError(f"{path}: has no pictures in it")
-    if streams[0].codec_context is None:
-        raise MediaError(f"{path}: its pictures are of an unknown codec")
+    must_be_known(path, streams[0], "pictures are")
     return streams[0]
-
-
-def _starts(stream: Any) -> float:
-    """When a stream begins, s on the clock of its file."""
-    return float((stream.start_time or 0) * stream.time_base)
 
 
 def _duration(path: Path, container: Any) -> float:
@@ -130,7 +124,7 @@ def _duration(path: Path, container: Any) -> float:
     length = stream.duration and float(stream.duration * stream.time_base)
     if not length:  # Matroska says when all ends, counted from the beginning of its clock
         length = (container.duration or 0) / require("av", "media").time_base
-        length -= max(_starts(stream), 0.0)
+        length -= max(start_of(stream), 0.0)
     if not length > 0:
         raise MediaError(f"{path}: does not say how long it lasts")
     return length
@@ -156,6 +150,6 @@ def _frames_at(path: Path, container: Any, times: list[float]) -> list[np.ndarra
             until = float((shown.pts + shown.duration - first) * stream.time_base)
             if time > until + SLACK:
                 raise MediaError(f"{path}: its pictures end early, after {until:.1f} s")
-        upright = np.rot90(shown.to_ndarray(format="rgb24"), round(shown.rotation / 90) % 4)
+        upright = np.rot90(shown.to_ndarray(format="rgb24"), turns_of(shown))
         frames.append(np.ascontiguousarray(upright))
     return frames
